@@ -1,0 +1,100 @@
+"""Files that steps make: where they go, and how they get there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers.errors import ResourceError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def folder(*parts: str) -> Path:
+    """Return (and make) a folder below `artifacts/`, or below COURSE_ARTIFACTS if that is set."""
+    base = Path(os.environ.get("COURSE_ARTIFACTS") or ROOT / "artifacts").expanduser().resolve()
+    path = base.joinpath(*parts)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def making(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, else delete it.
+
+    A lock keeps two notebooks from making the same file at once. If the process is killed, a
+    `.partial` file stays behind that nothing reads; the next run replaces it.
+    """
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    with filelock.FileLock(path.parent / f".{path.name}.lock"):
+        remove(temporary)
+        try:
+            yield temporary
+            if path.is_dir():  # a folder cannot be replaced in one step
+                remove(path)
+            os.replace(temporary, path)
+        finally:
+            remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_current(path: Path, *sources: Path) -> bool:
+    """Tell whether `path` exists and is not older than its sources: the rule that make uses."""
+    if not path.exists():
+        return False
+    made = path.stat().st_mtime_ns
+    return all(source.stat().st_mtime_ns <= made for source in sources)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_text(n_bytes: float) -> str:
+    """Return a size the way the course prints it: `0.67 GB`, `98.4 MB`, `12 kB` (powers of ten)."""
+    if n_bytes >= 0.995e9:
+        return f"{n_bytes / 1e9:.2f} GB"
+    if n_bytes >= 0.9995e6:
+        return f"{n_bytes / 1e6:.1f} MB"
+    return f"{n_bytes / 1e3:.0f} kB"
+
+
+def require_disk(n_bytes: float, where: Path, what: str) -> None:
+    """Raise ResourceError unless the disk of `where` has room for `n_bytes` and 5 % more."""
+    existing = next(path for path in (where, *where.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < n_bytes * 1.05:
+        raise ResourceError(
+            f"Not enough disk for {what}: it needs {size_text(n_bytes)}, {size_text(free)} are free. "
+            "Nothing was written. Delete old files in artifacts/, choose a smaller model (COURSE_MODEL), "
+            "or put the files elsewhere (COURSE_ARTIFACTS)."
+        )
+
+
+def require_memory(n_bytes: float, what: str) -> None:
+    """Raise ResourceError unless `n_bytes` of memory are available now."""
+    import psutil
+
+    available = psutil.virtual_memory().available
+    if available < n_bytes:
+        raise ResourceError(
+            f"Not enough memory for {what}: it needs about {size_text(n_bytes)}, "
+            f"{size_text(available)} are available. Close other notebooks (each keeps its model), "
+            "or choose a smaller model (COURSE_MODEL)."
+        )

@@ -1,0 +1,262 @@
+"""Self-check of the exercises: `checks.<name>(answer)` says *not yet* with a hint, or *correct* with the reason.
+
+A check never raises, whatever it is given, so that Run All goes through with every exercise unsolved.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a check; the last line of a cell shows it."""
+
+    correct: bool
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{'✓ Correct' if self.correct else '○ Not yet'}: {self.text}"
+
+
+def check(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
+    """Turn every exception of an answer, and a stub left at `...`, into *not yet*."""
+
+    @functools.wraps(function)
+    def guarded(answer: object) -> Verdict:
+        if answer is ...:
+            return not_yet("replace the three dots by your answer, then run the cell again.")
+        try:
+            return function(answer)
+        except Exception as error:
+            return not_yet(f"your answer raised {type(error).__name__}: {error}")
+
+    return guarded
+
+
+def correct(reason: str) -> Verdict:
+    return Verdict(True, reason)
+
+
+def not_yet(hint: str) -> Verdict:
+    return Verdict(False, hint)
+
+
+def _whole_number(answer: object) -> int | None:
+    try:
+        number = float(answer)  # accepts numpy numbers too
+    except (TypeError, ValueError):
+        return None
+    return int(number) if number == int(number) else None
+
+
+# Notebook 04
+
+
+@check
+def parameter_count(answer) -> Verdict:
+    """How many parameters has TinyLlama (untied output head)?"""
+    number = _whole_number(answer)
+    if number is None:
+        return not_yet("a whole number is asked for.")
+    if number == 1_100_048_384:
+        return correct("1,100,048,384, the number that TinyLlama's safetensors header adds up to.")
+    if number == 1_100_048_384 - 32_000 * 2048:
+        return not_yet("the output head is a matrix of its own here (tie_word_embeddings is false): count it too.")
+    if number == 1_100_048_384 + 22 * 2 * (2048 - 256) * 2048:
+        return not_yet("keys and values have only 4 heads of 64, not 32: their matrices are 256 × 2048.")
+    if abs(number - 1_100_048_384) <= 45 * 2048:
+        return not_yet("very close: count the norm vectors, two for each layer and one at the end.")
+    return not_yet("add up embedding, 22 × (q + k + v + o + gate + up + down + two norms), last norm, output head.")
+
+
+@check
+def tensor_bytes(answer) -> Verdict:
+    """A function from one entry of a safetensors header to its size in bytes."""
+    cases = [
+        ({"dtype": "F32", "shape": [3, 5]}, 60),
+        ({"dtype": "F16", "shape": [2048]}, 4096),
+        ({"dtype": "BF16", "shape": [2, 3, 4]}, 48),
+        ({"dtype": "I8", "shape": [7, 7]}, 49),
+        ({"dtype": "F32", "shape": []}, 4),
+    ]
+    for entry, expected in cases:
+        found = answer(entry)
+        if found != expected:
+            why = "an empty shape is a single number" if not entry["shape"] else "elements × bytes per element"
+            return not_yet(f"for {entry} you return {found}, it should be {expected} ({why}).")
+    return correct("the product of the shape times the width of the type; no need to read a single weight.")
+
+
+@check
+def classroom_minutes(answer) -> Verdict:
+    """Thirty downloads of 2.2 GB through one line of 100 Mbit/s, in minutes."""
+    minutes = float(answer)
+    if abs(minutes - 88) <= 1:
+        return correct("30 × 2.2e9 bytes × 8 bits ÷ 1e8 bits per second = 5,280 s = 88 minutes: a whole lesson.")
+    if abs(minutes - 11) <= 0.5:
+        return not_yet("the line carries bits, files are measured in bytes: a factor of 8 is missing.")
+    if abs(minutes - 88 / 30) <= 0.2:
+        return not_yet("that is one student. All thirty share the line.")
+    if abs(minutes - 5280) <= 60:
+        return not_yet("that is in seconds; minutes are asked for.")
+    return not_yet("bytes × 8 × 30 ÷ (bits per second) ÷ 60.")
+
+
+@check
+def safe_patterns(answer) -> Verdict:
+    """Patterns that take all that is needed and nothing that can run code."""
+    if isinstance(answer, str):
+        return not_yet("a list of patterns is asked for, such as ['*.json'].")
+    needed = ["config.json", "tokenizer.json", "tokenizer.model", "model-00001-of-00002.safetensors"]
+    needed += ["model.safetensors.index.json"]
+    unwanted = ["pytorch_model.bin", "model.pt", "model-Q4_0.gguf", "modeling_custom.py", "flax_model.msgpack"]
+    for name in needed:
+        if not any(fnmatch.fnmatch(name, pattern) for pattern in answer):
+            return not_yet(f"{name} would be left out, and the converter needs it.")
+    for name in unwanted:
+        if any(fnmatch.fnmatch(name, pattern) for pattern in answer):
+            reason = "it can run code when loaded" if not name.endswith((".gguf", ".msgpack")) else "it is not needed"
+            return not_yet(f"{name} would be fetched too: {reason}.")
+    return correct("weights without code, the configuration and the tokenizer: nothing else has to be trusted.")
+
+
+# Notebook 05
+
+
+@check
+def q4_0_bytes(answer) -> Verdict:
+    """A function from rows and columns to the bytes of the matrix in Q4_0."""
+    for rows, columns in ((1, 32), (2048, 2048), (256, 5632)):
+        expected, found = rows * columns // 32 * 18, answer(rows, columns)
+        if found == rows * columns // 2:
+            return not_yet("4 bits each is right for the codes, but every block of 32 also stores an FP16 scale.")
+        if found != expected:
+            return not_yet(f"for {rows} × {columns} you return {found}, it should be {expected}.")
+    return correct("18 bytes for each 32 weights: 16 of codes and 2 of scale, so 4.5 bits per weight and not 4.")
+
+
+@check
+def largest_type(answer) -> Verdict:
+    """The best type of a 6.74-billion-weight model that stays below 4.5 GB."""
+    bits = {"Q8_0": 8.5, "Q6_K": 6.56, "Q5_K_M": 5.68, "Q4_K_M": 4.85, "Q3_K_M": 3.91, "Q2_K": 3.16}
+    if answer not in bits:
+        return not_yet(f"one of {', '.join(bits)} is asked for, as a string.")
+    size = 6.74e9 * bits[answer] / 8 / 1e9
+    if size > 4.5:
+        return not_yet(f"{answer} makes a file of {size:.2f} GB, which is too large.")
+    if answer != "Q4_K_M":
+        return not_yet(f"{answer} fits with {size:.2f} GB, but a larger one fits as well.")
+    return correct(f"Q4_K_M takes {size:.2f} GB. Q5_K_M would take {6.74 * 5.68 / 8:.2f} GB.")
+
+
+@check
+def row_order(answer) -> Verdict:
+    """The order in which the converter writes the 8 rows of one attention head."""
+    order = [int(i) for i in answer]
+    if order == [0, 4, 1, 5, 2, 6, 3, 7]:
+        return correct("row i of the first half is followed by row i of the second half: the pair RoPE turns.")
+    if order == list(range(8)):
+        return not_yet("that is the order of the checkpoint. llama.cpp wants the two rows of a pair side by side.")
+    if order == [0, 2, 4, 6, 1, 3, 5, 7]:
+        return not_yet("that is the way back, from GGUF to the checkpoint.")
+    return not_yet("the pairs are (0, 4), (1, 5), (2, 6), (3, 7): write them one after the other.")
+
+
+# Notebook 06
+
+
+@check
+def cache_bytes(answer) -> Verdict:
+    """A function (layers, kv_heads, head_size, tokens) → bytes of an FP16 key-value cache."""
+    for case, name in (((32, 32, 128, 4096), "Llama-2-7B"), ((22, 4, 64, 2048), "TinyLlama"), ((1, 1, 1, 1), "one")):
+        layers, kv_heads, head_size, tokens = case
+        expected, found = 4 * layers * kv_heads * head_size * tokens, answer(*case)
+        if found == expected // 2:
+            return not_yet(f"{name}: half of what is right. Keys and values are both kept, 2 bytes each.")
+        if found != expected:
+            return not_yet(f"{name}: you return {found:,}, it should be {expected:,}.")
+    return correct("2 (keys, values) × layers × KV heads × head size × tokens × 2 bytes.")
+
+
+@check
+def speed_limit(answer) -> Verdict:
+    """Tokens per second at most: 4.08 GB of weights, 50 GB/s of memory bandwidth."""
+    speed = float(answer)
+    if abs(speed - 50 / 4.08) <= 0.1:
+        return correct("50 ÷ 4.08 = 12.3 tokens per second: every weight is read once for every token.")
+    if abs(speed - 4.08 / 50) <= 0.01:
+        return not_yet("that is the seconds one token takes. Turn it around.")
+    return not_yet("each token reads all weights once: bandwidth ÷ size.")
+
+
+@check
+def single_bos(answer) -> Verdict:
+    """A function (ids, bos) that leaves exactly one start token at the front."""
+    cases = [([1, 1, 306, 626], [1, 306, 626]), ([1, 306], [1, 306]), ([306, 626], [1, 306, 626])]
+    cases += [([1, 1, 1, 5, 1], [1, 5, 1]), ([], [1])]
+    for ids, expected in cases:
+        found = list(answer(list(ids), 1))
+        if found != expected:
+            return not_yet(f"for {ids} you return {found}, it should be {expected}.")
+    return correct("exactly one start token at the front, and those inside the text left alone.")
+
+
+# Notebook 07
+
+
+@check
+def card_metadata(answer) -> Verdict:
+    """The YAML block of a model card for a quantized TinyLlama."""
+    import yaml
+
+    text = str(answer).strip()
+    if not text.startswith("---") or text.count("---") < 2:
+        return not_yet("the block begins and ends with a line of three dashes.")
+    fields = yaml.safe_load(text.split("---")[1])
+    if not isinstance(fields, dict):
+        return not_yet("inside the dashes stand lines of the form `key: value`.")
+    wanted = {"license": "apache-2.0", "base_model": "TinyLlama/TinyLlama-1.1B-Chat-v1.0"}
+    for key, value in wanted.items():
+        found = fields.get(key)
+        found = found[0] if isinstance(found, list) and found else found
+        if found != value:
+            return not_yet(f"{key} should be {value}, yours is {found!r}.")
+    if fields.get("base_model_relation") != "quantized":
+        return not_yet("say how yours relates to it: `base_model_relation: quantized`.")
+    if fields.get("library_name") != "gguf" and "gguf" not in (fields.get("tags") or []):
+        return not_yet("people filter by format: add `gguf` to the tags.")
+    return correct("licence carried over, base model named, relation and format searchable.")
+
+
+@check
+def leaking_lines(answer) -> Verdict:
+    """Which of the lines A to E can show the token to somebody else?"""
+    letters = {str(letter).upper() for letter in answer}
+    if letters == {"A", "B", "D"}:
+        return correct("A ends up in the notebook, B in the process list and the shell's history, D in the output.")
+    if missing := {"A", "B", "D"} - letters:
+        hints = {
+            "A": "a token written into a cell is saved with the notebook",
+            "B": "every user of a machine can list the command lines of its processes",
+            "D": "outputs are saved with the notebook, too",
+        }
+        return not_yet(f"{len(missing)} missing; think of this: {hints[min(missing)]}.")
+    return not_yet("too many: a vault and a file that only you can read keep the token out of sight.")
+
+
+@check
+def pinned_address(answer) -> Verdict:
+    """A function (repo, revision, filename) → the address of exactly that file, for ever."""
+    found = answer("ada/tiny-GGUF", "0123abc", "tiny-Q8_0.gguf")
+    expected = "https://huggingface.co/ada/tiny-GGUF/resolve/0123abc/tiny-Q8_0.gguf"
+    if found == expected:
+        return correct("a commit hash names one content for ever; `main` is whatever its owner pushed last.")
+    if "main" in str(found):
+        return not_yet("`main` moves with every commit. Use the revision.")
+    if "blob" in str(found):
+        return not_yet("`blob` is the page about the file. The file itself is at `resolve`.")
+    return not_yet(f"you return {found!r}; the form is https://huggingface.co/REPO/resolve/REVISION/FILE.")

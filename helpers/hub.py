@@ -1,0 +1,364 @@
+"""A Hub to download from and publish to: the real one, or the rehearsal Hub on this machine.
+
+    here = hub.connect()                     # says in `here.reason` which Hub it is, and why
+    hub.publish(here, "my-model", files, card)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import http.client
+import os
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from helpers import artifacts
+from helpers.errors import HubError, InputError
+from helpers.rehearsal_hub import RehearsalHub
+
+REAL_ENDPOINT = "https://huggingface.co"
+TOKEN_PAGE = "https://huggingface.co/settings/tokens"
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A Hub we are logged in to. The token never shows in its repr."""
+
+    endpoint: str
+    user: str
+    rehearsal: bool
+    reason: str
+    token: str = field(repr=False)
+
+    @property
+    def api(self):
+        """The `huggingface_hub.HfApi` of this Hub and token."""
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self.endpoint, token=self.token)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where something was published: `revision` is the commit to pin, `files` maps name to SHA-256."""
+
+    repo: str
+    url: str
+    revision: str
+    files: dict[str, str]
+
+
+# Which Hub
+
+
+def connect() -> Hub:
+    """Log in to the real Hub if it answers and there is a token, else to the rehearsal Hub.
+
+    COURSE_HUB=real or =rehearsal decides instead. Points this process's `huggingface_hub` at the
+    chosen Hub, so that calls which take no endpoint go there too. Raises HubError if the real Hub
+    is asked for and cannot be used.
+    """
+    token = find_token() if real_hub_wanted() else None
+    if token is None:
+        if _choice() == "real":
+            raise HubError(
+                "COURSE_HUB=real, but no token was found. Publishing needs to know who you are. Make a token "
+                f"with the right to write at {TOKEN_PAGE}, then run `hf auth login` or add it as the "
+                "Colab secret HF_TOKEN."
+            )
+        server = rehearsal()
+        _point_client_at(server.endpoint)
+        reason = why_rehearsal() if not real_hub_wanted() else "no token was found, so nothing can be published"
+        return Hub(server.endpoint, "rehearsal", True, reason, server.token)
+    _point_client_at(REAL_ENDPOINT)
+    user = whoami(REAL_ENDPOINT, token)["name"]
+    return Hub(REAL_ENDPOINT, user, False, "the Hub answers and there is a token", token)
+
+
+@functools.cache
+def rehearsal() -> RehearsalHub:
+    """Return this process's rehearsal Hub, started on first use and deleted at exit."""
+    import atexit
+
+    server = RehearsalHub(artifacts.folder()).start()
+    atexit.register(server.stop)
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    _disable_xet()
+    return server
+
+
+def real_hub_wanted() -> bool:
+    """Tell whether to use the real Hub: COURSE_HUB decides, else whether it answers."""
+    choice = _choice()
+    if choice == "auto":
+        return not os.environ.get("HF_HUB_OFFLINE") and answers()
+    return choice == "real"
+
+
+def why_rehearsal() -> str:
+    """Say why the real Hub is not used."""
+    if _choice() == "rehearsal":
+        return "COURSE_HUB=rehearsal asks for it"
+    return "the Hub is out of reach"
+
+
+@functools.cache
+def answers(endpoint: str = REAL_ENDPOINT, seconds: float = 2.5) -> bool:
+    """Tell whether a Hub answers within a few seconds; asked once per process.
+
+    A question in a thread of its own, because looking up a name can hang for minutes and has no
+    time-out. A login page of a hotel's network is not taken for the Hub: the answer must be JSON.
+    """
+    said: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(f"{endpoint}/api/whoami-v2", timeout=seconds) as answer:
+                said.append("json" in answer.headers.get("Content-Type", ""))
+        except urllib.error.HTTPError as refused:  # 401 is the expected answer without a token
+            said.append("json" in refused.headers.get("Content-Type", "") or refused.code == 429)
+        except (OSError, ValueError, http.client.HTTPException):
+            said.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(said and said[0])
+
+
+def _choice() -> str:
+    choice = os.environ.get("COURSE_HUB") or "auto"
+    if choice not in ("auto", "real", "rehearsal"):
+        raise InputError(f"Unknown Hub {choice!r}. COURSE_HUB decides it. Choose auto, real or rehearsal.")
+    return choice
+
+
+def _point_client_at(endpoint: str) -> None:
+    """Make `huggingface_hub` talk to `endpoint`, whether it is imported already or not."""
+    os.environ["HF_ENDPOINT"] = endpoint
+    if "huggingface_hub" in sys.modules:
+        from huggingface_hub import constants, hf_api
+
+        constants.ENDPOINT = endpoint
+        constants.HUGGINGFACE_CO_URL_TEMPLATE = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        hf_api.api.endpoint = endpoint
+
+
+def _disable_xet() -> None:
+    """Use plain HTTP uploads: the rehearsal Hub does not speak Xet."""
+    if "huggingface_hub" in sys.modules:
+        from huggingface_hub import constants
+
+        constants.HF_HUB_DISABLE_XET = True
+
+
+# Tokens
+
+
+def find_token() -> str | None:
+    """Return the token of the environment, the `hf auth login` file or the Colab vault; None without one."""
+    raw = os.environ.get("HF_TOKEN") or _colab_token()
+    if raw is None:
+        from huggingface_hub import get_token
+
+        raw = get_token()
+    return clean_token(raw) if raw else None
+
+
+def clean_token(raw: str) -> str:
+    """Strip the blanks that copying adds; raise HubError for anything that cannot be a token."""
+    token = raw.strip()
+    if any(character.isspace() for character in token):
+        raise HubError(
+            "The token has a blank or a line break in its middle. It was probably copied in two pieces. "
+            f"Copy it again from {TOKEN_PAGE}; a token is one word that starts with hf_."
+        )
+    if not token.startswith("hf_") or not token.isascii():
+        raise HubError(
+            "This is not a token: tokens start with hf_. Perhaps a password or a placeholder was "
+            f"pasted. Copy the token from {TOKEN_PAGE}."
+        )
+    return token
+
+
+def _colab_token() -> str | None:
+    """Read the Colab secret HF_TOKEN once; None if there is none, access was refused, or not on Colab."""
+    if "google.colab" not in sys.modules:
+        return None
+    from google.colab import userdata
+
+    try:
+        return userdata.get("HF_TOKEN") or None
+    except Exception:  # Colab's own exceptions: missing, refused, timed out
+        return None
+
+
+def whoami(endpoint: str, token: str) -> dict:
+    """Return `name` and `role` (read, write, fineGrained) of a token; raise HubError if it is not accepted."""
+    from huggingface_hub import HfApi
+
+    with explained("checking the token"):
+        me = HfApi(endpoint=endpoint, token=token).whoami()
+    return {"name": me["name"], "role": me.get("auth", {}).get("accessToken", {}).get("role", "unknown")}
+
+
+# Downloading
+
+
+def download(repo: str, revision: str | None, folder: Path, patterns: tuple[str, ...], endpoint: str) -> None:
+    """Download a snapshot into `folder` and verify size and checksum of every file.
+
+    Checks the free disk first. Raises HubError or ResourceError with what to do.
+    """
+    import fnmatch
+
+    from huggingface_hub import HfApi, snapshot_download
+
+    with explained(f"downloading {repo}"):
+        api = HfApi(endpoint=endpoint)
+        info = api.model_info(repo, revision=revision, files_metadata=True)
+        wanted = [s for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)]
+        artifacts.require_disk(sum(s.size or 0 for s in wanted), folder, repo)
+        snapshot_download(
+            repo, revision=info.sha, allow_patterns=list(patterns), local_dir=folder, endpoint=endpoint
+        )
+    for sibling in wanted:
+        verify_file(folder / sibling.rfilename, sibling)
+    artifacts.remove(folder / ".cache")
+
+
+def verify_file(path: Path, sibling) -> None:
+    """Raise HubError unless a file has the size and hash that the Hub lists (a `RepoSibling`)."""
+    if not path.is_file() or path.stat().st_size != sibling.size:
+        found = path.stat().st_size if path.is_file() else 0
+        raise HubError(
+            f"{path.name} is {found:,} bytes long, the Hub lists {sibling.size:,}. The download was cut. "
+            "Run the cell again."
+        )
+    if sibling.lfs:
+        expected, found = sibling.lfs.sha256, artifacts.sha256(path)
+    else:
+        data = path.read_bytes()
+        expected, found = sibling.blob_id, hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    if found != expected:
+        raise HubError(
+            f"{path.name} has checksum {found[:12]}…, the Hub lists {expected[:12]}…. The file was damaged "
+            "on the way. Delete it and run the cell again."
+        )
+
+
+# Publishing
+
+
+def publish(
+    here: Hub, name: str, files: list[Path], card: str, private: bool = True, update: bool = False
+) -> Published:
+    """Create `user/name` and upload files and model card in one commit; return what stands there.
+
+    Rights are checked before the first byte is sent. All files appear together or not at all; after
+    an interruption run it again, files that arrived are not sent twice. An existing repository is an
+    error unless `update` is true. The checksums that the Hub lists are compared with the files.
+    """
+    from huggingface_hub import CommitOperationAdd
+
+    repo = f"{here.user}/{name}"
+    if whoami(here.endpoint, here.token)["role"] == "read":
+        raise HubError(
+            f"The token may read but not write, so {repo} cannot be created. Nothing was sent. Make a token "
+            f"with the right to write at {TOKEN_PAGE}."
+        )
+    absent = [path.name for path in files if not path.is_file()]
+    if absent:
+        raise InputError(f"There is no {', '.join(absent)} to publish. Make it first (notebook 05).")
+    operations = [CommitOperationAdd("README.md", card.encode())]
+    operations += [CommitOperationAdd(path.name, str(path)) for path in files]
+    with explained(f"publishing {repo}"):
+        here.api.create_repo(repo, private=private, exist_ok=update)
+        commit = here.api.create_commit(repo, operations, commit_message=f"Publish {len(files)} files")
+    sums = {path.name: artifacts.sha256(path) for path in files}
+    with explained(f"checking {repo}"):
+        listed = {item.path: item for item in here.api.get_paths_info(repo, list(sums), revision=commit.oid)}
+    for file_name, checksum in sums.items():
+        if listed[file_name].lfs.sha256 != checksum:
+            raise HubError(f"The Hub lists another checksum for {file_name} than yours. Upload it again.")
+    return Published(repo, f"{here.endpoint}/{repo}", commit.oid, sums)
+
+
+# Errors
+
+
+def unreachable(consequence: str) -> HubError:
+    return HubError(
+        f"The Hub does not answer: {consequence}. This machine has no network, a proxy is in the way, or "
+        "the Hub is down. Try again later, or work without it: COURSE_MODEL=smollm2 COURSE_HUB=rehearsal."
+    )
+
+
+@contextlib.contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn the client's exceptions into a HubError that says what happened, why, and what to do."""
+    try:
+        yield
+    except Exception as error:
+        translated = explain(error, doing)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def explain(error: Exception, doing: str) -> HubError | None:
+    """Return the HubError for an exception of `huggingface_hub`, or None if it is not one we know."""
+    from huggingface_hub import errors
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    text = str(error)
+    if isinstance(error, errors.GatedRepoError):
+        return HubError(
+            f"Access refused while {doing}: the model is gated. Its owner wants you to ask first. Open its "
+            "page, accept the conditions, and try again with your token."
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return HubError(
+            f"Not found while {doing}. There is no such repository, or it is private and your token "
+            "may not see it. Check the name; log in if it is private."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return HubError(f"Revision not found while {doing}. The commit was removed or mistyped. Check `revision`.")
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+        return HubError(f"File not found while {doing}. The repository has no such file. Check its file list.")
+    if status == 401 or "Invalid user token" in text:
+        return HubError(
+            f"The Hub does not know the token (401) while {doing}. It was mistyped, revoked or has expired. "
+            f"Make a new one at {TOKEN_PAGE}."
+        )
+    if status == 403:
+        return HubError(
+            f"The token lacks a right (403) while {doing}. It is read-only, fine-grained without this "
+            f"repository, or the name belongs to somebody else. Nothing was changed. Check it at {TOKEN_PAGE}."
+        )
+    if status == 409:
+        return HubError(
+            f"The name is taken (409) while {doing}. You already have a repository of that name. Choose "
+            "another name, or pass update=True to add a commit to it."
+        )
+    if status == 429:
+        return HubError(f"Too many requests (429) while {doing}. The Hub asks you to wait. Try again in some minutes.")
+    if status and status >= 500:
+        return HubError(
+            f"The Hub failed ({status}) while {doing}. The fault is on its side. Nothing is lost: run "
+            "the cell again in a minute."
+        )
+    network = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError, TimeoutError)
+    if isinstance(error, network) or type(error).__module__.split(".")[0] in ("httpx", "httpcore", "requests"):
+        return HubError(
+            f"The connection broke while {doing}. The network is down or was cut. Nothing is lost: run "
+            "the cell again, files that arrived whole are not sent twice."
+        )
+    return None

@@ -1,0 +1,217 @@
+"""Install what the notebooks need: `python -m helpers.install`. Standard library only.
+
+Two packages deserve care. llama-cpp-python has no binary on the package index, so its own wheel
+index is tried first and a build from source (about 6 minutes on 2 cores) comes second. torch for
+Linux is a CUDA build of several GB there, so the CPU index is tried first.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from helpers.errors import InstallError
+
+REPO = "OWNER/REPO"  # the one place; `make stamp REPO=owner/name` changes it everywhere
+ROOT = Path(__file__).resolve().parents[1]
+LLAMA = "llama-cpp-python"
+LLAMA_WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
+TORCH_WHEELS = "https://download.pytorch.org/whl/cpu"
+# What the notebooks import, and the package that brings it.
+IMPORTS = {
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "matplotlib": "matplotlib",
+    "torch": "torch",
+    "transformers": "transformers",
+    "huggingface_hub": "huggingface_hub",
+    "safetensors": "safetensors",
+    "sentencepiece": "sentencepiece",
+    "google.protobuf": "protobuf",
+    "gguf": "gguf",
+    "llama_cpp": LLAMA,
+    "tqdm": "tqdm",
+    "psutil": "psutil",
+    "filelock": "filelock",
+    "ipywidgets": "ipywidgets",
+    # the server that notebook 06 starts
+    "uvicorn": "uvicorn",
+    "fastapi": "fastapi",
+    "pydantic_settings": "pydantic-settings",
+    "sse_starlette": "sse-starlette",
+    "starlette_context": "starlette-context",
+}
+
+
+def ready() -> None:
+    """Make sure the notebooks can import what they need; called by every setup cell.
+
+    On Colab, install what is missing without moving any package that is there. Elsewhere raise
+    InstallError, because changing somebody's environment behind their back is not ours to do.
+    """
+    missing = [package for module, package in IMPORTS.items() if not _importable(module)]
+    if not missing:
+        return
+    if not on_colab():
+        raise InstallError(
+            f"Not installed in this Python: {', '.join(missing)}. The notebook runs on {sys.executable}, "
+            "not on the course's environment. Start it with `make lab`, or install the course here: "
+            "`python -m helpers.install`."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "preinstalled.txt"
+        constraints.write_text("\n".join(_frozen(missing)))
+        pinned = [pin(package) for package in missing if package != LLAMA]
+        if pinned:
+            run_pip(["install", "-c", str(constraints), *pinned], f"installing {', '.join(pinned)}")
+        if LLAMA in missing:
+            install_llama(constraints)
+    importlib.invalidate_caches()
+
+
+def everything() -> None:
+    """Install the whole course into the running Python, as `make` does into `.venv`."""
+    constraints = ROOT / "constraints.txt"
+    requirements = ROOT / "requirements.txt"
+    if not _has(pin("torch")):
+        try:
+            run_pip(["install", "--index-url", TORCH_WHEELS, *_FAIL_FAST, pin("torch")], "installing PyTorch (CPU)")
+        except InstallError:
+            run_pip(["install", pin("torch")], "installing PyTorch from the package index")
+    if not _has(pin(LLAMA)):
+        install_llama(constraints)
+    run_pip(["install", "-c", str(constraints), "-r", str(requirements)], "installing the other packages")
+
+
+def install_llama(constraints: Path) -> None:
+    """Install llama-cpp-python: its ready-made wheel if its index answers, else build it."""
+    wanted = pin(LLAMA)
+    try:
+        wheel_only = ["--index-url", LLAMA_WHEELS, "--only-binary", LLAMA, "--no-deps", *_FAIL_FAST]
+        run_pip(["install", *wheel_only, wanted], f"looking for a ready-made {LLAMA}")
+    except InstallError:
+        what = f"building {LLAMA} from source (about 6 minutes on 2 cores, once; kept in pip's cache)"
+        try:
+            run_pip(["install", "-c", str(constraints), wanted], what)
+        except InstallError as error:
+            tools = [tool for tool in ("cc", "c++") if not shutil.which(tool)]
+            if not tools:
+                raise
+            raise InstallError(
+                f"{LLAMA} could not be built. No C or C++ compiler was found ({', '.join(tools)}). Install "
+                "one (Debian and Ubuntu: `apt-get install build-essential`; macOS: `xcode-select "
+                "--install`) and try again."
+            ) from error
+    run_pip(["install", "-c", str(constraints), wanted], f"completing {LLAMA}")
+
+
+def download(requirement: str, folder: Path, source: bool = False) -> Path:
+    """Fetch one package file with pip, without its dependencies; `source` asks for the source archive."""
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        name = re.split(r"[=<>\[]", requirement)[0]
+        kind = ["--no-binary", name] if source else []
+        arguments = ["download", "--no-deps", "--dest", inside, *kind, requirement]
+        run_pip(arguments, f"downloading {requirement}")
+        found = next(Path(inside).iterdir())
+        return found.rename(folder / found.name)
+
+
+def run_pip(arguments: list[str], what: str) -> None:
+    """Run pip, showing one line with the time it has taken; raise InstallError with pip's last words."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=_environment())
+        shown = 0.0
+        try:
+            while process.poll() is None:
+                time.sleep(0.2)
+                elapsed = time.monotonic() - started
+                if elapsed - shown >= (5 if sys.stdout.isatty() else 60):
+                    shown = elapsed
+                    _say(f"{what} … {_minutes(elapsed)}", end="\r" if sys.stdout.isatty() else "\n")
+        except BaseException:
+            process.kill()
+            raise
+        if process.returncode == 0:
+            elapsed = time.monotonic() - started
+            if elapsed > 2:
+                _say(f"{what}: done in {_minutes(elapsed)}")
+            return
+        log.seek(0)
+        lines = [line for line in log.read().splitlines() if line.strip() and not line.startswith("WARNING")]
+    raise InstallError(
+        f"pip failed while {what}. Its last words: {' | '.join(_without_secrets(lines[-3:]))}. "
+        "Check the network and the free disk space, then run this again: finished downloads are kept."
+    )
+
+
+def on_colab() -> bool:
+    """Tell whether this Python runs on Google Colab."""
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
+
+
+_FAIL_FAST = ["--retries", "0", "--timeout", "10"]
+
+
+def _environment() -> dict[str, str]:
+    """The environment for pip without tokens: building a package runs its authors' code."""
+    return {key: value for key, value in os.environ.items() if "TOKEN" not in key}
+
+
+def _without_secrets(lines: list[str]) -> list[str]:
+    return [re.sub(r"//[^/@\s]+:[^/@\s]+@", "//", line) for line in lines]
+
+
+def pin(package: str) -> str:
+    """Return `name==version` from constraints.txt, or the bare name if it is not pinned there."""
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line.split("==")[0].lower().replace("_", "-") == package.lower().replace("_", "-"):
+            return line.strip()
+    return package
+
+
+def _has(pinned: str) -> bool:
+    name, _, version = pinned.partition("==")
+    try:
+        return importlib.metadata.version(name).split("+")[0] == version
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _frozen(missing: list[str]) -> list[str]:
+    """Pin every installed package to its version, so that pip may add but never replace."""
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    return [f"{name}=={version}" for name, version in sorted(installed.items()) if name not in missing]
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent package is missing
+        return False
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _say(text: str, end: str = "\n") -> None:
+    print(f"\x1b[2K{text}" if sys.stdout.isatty() else text, end=end, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        everything()
+    except InstallError as failed:
+        sys.exit(f"{failed}")

