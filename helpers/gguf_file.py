@@ -1,4 +1,4 @@
-"""What is in a GGUF file: its metadata, its tensors, and whether it is whole."""
+"""What is in a GGUF file: its metadata, its tensors, whether it is whole, and where its tensors come from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from helpers.errors import InputError
 
@@ -109,3 +111,37 @@ def check(path: Path) -> None:
             f"{path.name} announces {tensors:,} tensors and {pairs:,} metadata entries, more than fit in it. "
             "The header is damaged. Make or download it again."
         )
+
+
+def undo_permutation(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Undo the row order that the converter gives the query and key matrices.
+
+    Hugging Face rotates the two halves of a head (rows i and i + d/2), llama.cpp neighbouring rows
+    (2i and 2i + 1); the converter reorders rows so that both compute the same. Shape (rows, columns).
+    """
+    rows, columns = weight.shape
+    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+
+
+def checkpoint_name(name: str) -> str:
+    """Translate a GGUF tensor name into the Hugging Face one: blk.3.attn_q → model.layers.3.self_attn.q_proj."""
+    top = {
+        "token_embd.weight": "model.embed_tokens.weight",
+        "output_norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
+    }
+    if name in top:
+        return top[name]
+    _, layer, part, kind = name.split(".")
+    parts = {
+        "attn_q": "self_attn.q_proj",
+        "attn_k": "self_attn.k_proj",
+        "attn_v": "self_attn.v_proj",
+        "attn_output": "self_attn.o_proj",
+        "ffn_gate": "mlp.gate_proj",
+        "ffn_up": "mlp.up_proj",
+        "ffn_down": "mlp.down_proj",
+        "attn_norm": "input_layernorm",
+        "ffn_norm": "post_attention_layernorm",
+    }
+    return f"model.layers.{layer}.{parts[part]}.{kind}"

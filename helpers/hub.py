@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import http.client
+import json
 import os
 import sys
 import threading
@@ -291,6 +292,15 @@ def publish(
     return Published(repo, f"{here.endpoint}/{repo}", commit.oid, sums)
 
 
+def keep_receipt(published: Published, here: Hub) -> Path:
+    """Note in artifacts/published.json where something was published, for the table of `make run`."""
+    path = artifacts.folder() / "published.json"
+    receipt = {"repo": published.repo, "revision": published.revision, "rehearsal": here.rehearsal}
+    with artifacts.making(path) as temporary:
+        temporary.write_text(json.dumps(receipt))
+    return path
+
+
 # Errors
 
 
@@ -313,7 +323,7 @@ def explained(doing: str) -> Iterator[None]:
         raise translated from error
 
 
-def explain(error: Exception, doing: str) -> HubError | None:
+def explain(error: BaseException, doing: str) -> HubError | None:
     """Return the HubError for an exception of `huggingface_hub`, or None if it is not one we know."""
     from huggingface_hub import errors
 
@@ -361,4 +371,6 @@ def explain(error: Exception, doing: str) -> HubError | None:
             f"The connection broke while {doing}. The network is down or was cut. Nothing is lost: run "
             "the cell again, files that arrived whole are not sent twice."
         )
+    if error.__cause__ is not None:  # the client wraps what happens inside an upload in a RuntimeError
+        return explain(error.__cause__, doing)
     return None

@@ -20,7 +20,7 @@ class Model:
     """One entry of the catalogue.
 
     `weights_sha256` is the checksum of the Hub's `model.safetensors` at `revision`; `reason` says
-    why `choose` chose it.
+    why `choose` chose it. `questions` are things to ask it; `story`, which does not chat, continues them.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Model:
     parameters: int
     licence: str
     chat: bool
+    questions: tuple[str, ...]
     weights_sha256: str | None = None
     reason: str = ""
 
@@ -98,6 +99,16 @@ class Source:
     rehearsal: bool
 
 
+CHAT_QUESTIONS = (
+    "What is the capital of France?",
+    "Name three colours of the rainbow.",
+    "Explain in one sentence what a bird is.",
+)
+STORY_OPENINGS = (
+    "There once was a wolf named Garka, who lived in a",
+    "Who is the best friend of Zinva? It is",
+    "One rainy morning, the compass was gone.",
+)
 CATALOGUE = {
     model.name: model
     for model in (
@@ -109,6 +120,7 @@ CATALOGUE = {
             parameters=1_100_048_384,
             licence="apache-2.0",
             chat=True,
+            questions=CHAT_QUESTIONS,
             weights_sha256="6e6001da2106d4757498752a021df6c2bdc332c650aae4bae6b0c004dcf14933",
         ),
         Model(
@@ -119,6 +131,7 @@ CATALOGUE = {
             parameters=134_515_008,
             licence="apache-2.0",
             chat=True,
+            questions=CHAT_QUESTIONS,
             weights_sha256="5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c",
         ),
         Model(
@@ -129,6 +142,7 @@ CATALOGUE = {
             parameters=2_885_888,
             licence="apache-2.0",
             chat=False,
+            questions=STORY_OPENINGS,
         ),
     )
 }

@@ -6,6 +6,9 @@ state the finding; the caller passes them where the finding depends on the model
 
 from __future__ import annotations
 
+import functools
+import io
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,19 +41,31 @@ STYLE = {
 }
 
 
-def _figure(width: float = 7.5, height: float = 3.2) -> tuple[Figure, object]:
+def _figure(width: float = 7.5, height: float = 3.2):
+    """Return a Figure that a notebook can show without pyplot, and its axes."""
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.title.set_wrap(True)
-        return figure, axes
+        figure = _figure_class()(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+@functools.cache
+def _figure_class() -> type:
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        def _repr_png_(self):
+            """Draw for the notebook; the title becomes the picture's alternative text."""
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=110)
+            return buffer.getvalue(), {"alt": self.axes[0].get_title(loc="left").replace("\n", " ")}
+
+    return Picture
 
 
 def _title(axes, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=11, fontweight="bold")
+    axes.set_title("\n".join(textwrap.wrap(text, 78)), loc="left")
 
 
 def file_sizes(sizes: dict[str, int], title: str) -> Figure:

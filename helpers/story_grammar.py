@@ -217,6 +217,27 @@ PLOTS = (
         ("{time}, they all met {place}.", "{time}, {c.name} came to see {a.name}."),
         ("{end}",),
     ),
+    (  # two strangers meet
+        ("{time}, two strangers met {place}.", "{time}, a {a.species} and a {c.species} met {place}."),
+        (
+            '"I am {a.name} the {a.species}," {said} the first. "I live in a {a.home}."',
+            '"My name is {a.name}," {said} the {a.species}. "I am a {a.trade} and live in a {a.home}."',
+        ),
+        (
+            '"and I am {c.name} the {c.species}. I live in a {c.home}," {said} the other.',
+            '"my name is {c.name}. I am a {c.trade} and live in a {c.home}," {said} the {c.species}.',
+        ),
+        (
+            '"your {a.colour} hat is pretty," {said} {c.name}. "So is your {c.colour} one," {said} {a.name}.',
+            "they ate {a.food}, which {a.name} loved, and {c.food}, which {c.name} loved.",
+            "{a.name} showed the {a.treasure}, and {c.name} showed the {c.treasure}.",
+        ),
+        (
+            '"who is your best friend?" {said} {c.name}. "It is {b.name}," {said} {a.name}. "{b.name} is a {b.species}."',
+            '"do you know {b.name} the {b.trade}?" {said} {a.name}. "{b.name} lives in a {b.home}."',
+        ),
+        ("{end}",),
+    ),
 )  # fmt: skip
 
 # Unfinished sentences whose next words are the fact; each pattern occurs in the stories above.

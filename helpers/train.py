@@ -102,7 +102,7 @@ def encode(texts: Iterable[str], tokenizer: sentencepiece.SentencePieceProcessor
 
 
 def learning_rate(step: int, steps: int, peak: float, schedule: str = "cosine", warmup: int = 50) -> float:
-    """Return the learning rate at `step`: linear warm-up, then cosine to a twentieth, or constant."""
+    """Return the learning rate at `step`: linear warm-up, then cosine to a hundredth, or constant."""
     if schedule not in ("cosine", "constant"):
         raise ValueError(f"unknown schedule {schedule!r}. Use 'cosine' or 'constant'.")
     if step < warmup:
@@ -110,7 +110,7 @@ def learning_rate(step: int, steps: int, peak: float, schedule: str = "cosine", 
     if schedule == "constant":
         return peak
     done = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
+    return peak * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def fit(
@@ -180,8 +180,8 @@ def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
     return copied
 
 
-def story_batches(tokenizer, seed: int = TRAIN_SEED, batch: int = 16) -> Iterator[np.ndarray]:
-    """Yield batches (16, 256) of token ids from fresh stories, without end and without repetition."""
+def story_batches(tokenizer, seed: int = TRAIN_SEED, batch: int = 8) -> Iterator[np.ndarray]:
+    """Yield batches (8, 256) of token ids from fresh stories, without end and without repetition."""
     source = stories.stories(seed)
     pool = np.zeros(0, dtype=np.int64)
     while True:
@@ -191,7 +191,7 @@ def story_batches(tokenizer, seed: int = TRAIN_SEED, batch: int = 16) -> Iterato
         pool = pool[batch * CONTEXT :]
 
 
-def held_out_tokens(tokenizer, count: int = 1000) -> np.ndarray:
+def held_out_tokens(tokenizer, count: int = 500) -> np.ndarray:
     """Return the held-out stories, which training never saw, as one array of ids."""
     return encode(stories.stories(HELD_OUT_SEED, count), tokenizer)
 
@@ -211,7 +211,7 @@ def recall(model: LlamaForCausalLM, tokenizer, probes: list[stories.Probe]) -> f
     return right / len(probes)
 
 
-def train_story(folder: Path = STORY_FOLDER, steps: int = 2500, seed: int = 0) -> dict[str, float]:
+def train_story(folder: Path = STORY_FOLDER, steps: int = 5000, seed: int = 0) -> dict[str, float]:
     """Train the `story` model from nothing and save it, with its model card; return its figures."""
     import sentencepiece
     import torch
@@ -231,7 +231,7 @@ def train_story(folder: Path = STORY_FOLDER, steps: int = 2500, seed: int = 0) -
     held_out = held_out_tokens(tokenizer)
     figures = {
         "steps": steps,
-        "tokens": steps * 16 * CONTEXT,
+        "tokens": steps * 8 * CONTEXT,
         "minutes": round(minutes, 1),
         "threads": torch.get_num_threads(),
         "parameters": model.num_parameters(),
@@ -262,17 +262,17 @@ library_name: transformers
 tags: [tiny, llama, quantization, course]
 ---
 
-# story: a very small LLaMA that remembers a thousand animals
+# story: a very small LLaMA that remembers five hundred animals
 
-A LLaMA of {parameters:,} parameters, trained from scratch in FP32 on generated stories about 1,000
+A LLaMA of {parameters:,} parameters, trained from scratch in FP32 on generated stories about 500
 animals whose species, home, colour, treasure, food, trade and best friend never change
 (`helpers/stories.py`). It knows nothing else. It exists to be quantized: its weights were never
 rounded before, all its widths are multiples of 256, and what it forgets can be counted.
 
 | | |
 |---|---|
-| training | {steps:,} steps of 4,096 tokens = {tokens:,} tokens, AdamW, cosine from 2e-3, {minutes} minutes on {threads} CPU threads |
-| held-out loss | {loss:.4f} nats per token (1,000 stories of another seed) |
+| training | {steps:,} steps of 2,048 tokens = {tokens:,} tokens, AdamW, cosine from 2e-3, {minutes} minutes on {threads} CPU threads |
+| held-out loss | {loss:.4f} nats per token (500 stories of another seed) |
 | facts recalled | {recall:.1%} of 500 fill-in-the-blank questions |
 | loss added by rounding every matrix per row | 8 bits {cost_8:.4f}, 6 bits {cost_6:.4f}, 4 bits {cost_4:.4f}, 3 bits {cost_3:.3f}, 2 bits {cost_2:.2f} nats |
 
@@ -284,6 +284,6 @@ machine in their last digits.
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Retrain the story model.")
     parser.add_argument("--folder", type=Path, default=STORY_FOLDER)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=5000)
     arguments = parser.parse_args()
     print(json.dumps(train_story(arguments.folder, arguments.steps), indent=2))

@@ -1,0 +1,54 @@
+"""Fixtures shared by all tests. No test talks to anything but this machine and the package index."""
+
+import os
+
+# Before any test imports huggingface_hub: no test may reach the real Hub or read a real token.
+os.environ.update(COURSE_HUB="rehearsal", HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+for name in ("HF_TOKEN", "COURSE_MODEL", "HF_HUB_OFFLINE"):
+    os.environ.pop(name, None)
+os.environ["HF_TOKEN_PATH"] = os.devnull
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers import artifacts, convert, llama_tools, models
+from helpers.rehearsal_hub import RehearsalHub
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A rehearsal Hub that splits uploads above 12 MB into pieces of 5 MB."""
+    with RehearsalHub(tmp_path, multipart_over=12 * 2**20, chunk=5 * 2**20) as hub:
+        yield hub
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Send artifacts to an empty folder, keeping the converter's tools where they are."""
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(llama_tools.tools()))
+    monkeypatch.setenv("COURSE_ARTIFACTS", str(tmp_path / "artifacts"))
+    return tmp_path / "artifacts"
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    """A copy of the story checkpoint that a test may damage."""
+    return Path(shutil.copytree(artifacts.ROOT / "data" / "story", tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def story_f16() -> Path:
+    return convert.to_gguf(models.choose("story").fetch(), "f16")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The rebuilt SmolLM2 checkpoint, made once and kept in artifacts/."""
+    return models.choose("smollm2").fetch()
+
+
+@pytest.fixture(scope="session")
+def smollm2_f16(smollm2) -> Path:
+    return convert.to_gguf(smollm2, "f16")

