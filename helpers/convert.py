@@ -21,9 +21,7 @@ summary = gguf_file.summary  # convert.summary(path) is the name the notebooks u
 # What convert_hf_to_gguf.py can write, and its bits per weight for matrices (one-row tensors stay F32).
 OUTTYPES = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
 # What llama_model_quantize can write without an importance matrix.
-TYPES = (
-    "Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K"
-).split()
+TYPES = ("Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K").split()
 # The versions this course was tested with, named when the converter fails for unknown reasons.
 TESTED = "transformers 4.57 to 5.23, sentencepiece 0.2, protobuf 5"
 

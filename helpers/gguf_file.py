@@ -67,7 +67,9 @@ def summary(path: Path) -> Summary:
         reader = gguf.GGUFReader(path)
         metadata = {key: field.contents() for key, field in reader.fields.items() if not key.startswith("GGUF.")}
         tensors = [
-            Tensor(t.name, tuple(int(n) for n in reversed(t.shape)), t.tensor_type.name, int(t.n_elements), int(t.n_bytes))
+            Tensor(
+                t.name, tuple(int(n) for n in reversed(t.shape)), t.tensor_type.name, int(t.n_elements), int(t.n_bytes)
+            )
             for t in reader.tensors
         ]
         end = max((int(t.data_offset + t.n_bytes) for t in reader.tensors), default=0)

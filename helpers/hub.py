@@ -1,7 +1,7 @@
 """A Hub to download from and publish to: the real one, or the rehearsal Hub on this machine.
 
-    here = hub.connect()                     # says in `here.reason` which Hub it is, and why
-    hub.publish(here, "my-model", files, card)
+here = hub.connect()                     # says in `here.reason` which Hub it is, and why
+hub.publish(here, "my-model", files, card)
 """
 
 from __future__ import annotations
@@ -227,9 +227,7 @@ def download(repo: str, revision: str | None, folder: Path, patterns: tuple[str,
         info = api.model_info(repo, revision=revision, files_metadata=True)
         wanted = [s for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)]
         artifacts.require_disk(sum(s.size or 0 for s in wanted), folder, repo)
-        snapshot_download(
-            repo, revision=info.sha, allow_patterns=list(patterns), local_dir=folder, endpoint=endpoint
-        )
+        snapshot_download(repo, revision=info.sha, allow_patterns=list(patterns), local_dir=folder, endpoint=endpoint)
     for sibling in wanted:
         verify_file(folder / sibling.rfilename, sibling)
     artifacts.remove(folder / ".cache")

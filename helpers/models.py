@@ -237,8 +237,7 @@ def header(path: Path) -> dict:
             return json.loads(file.read(length))
         except ValueError:
             raise CheckpointError(
-                f"{path.name} has a damaged header. The download was cut or altered. "
-                "Delete it and download again."
+                f"{path.name} has a damaged header. The download was cut or altered. Delete it and download again."
             ) from None
 
 

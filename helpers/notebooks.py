@@ -1,8 +1,8 @@
 """Run, refresh and stamp the notebooks: `python -m helpers.notebooks run|refresh|stamp`.
 
-    run 04 05 06 07        executes copies into build/, with HTML and an index page, and a final table
-    refresh [04 …]         executes in place with the embedded model and cleans the stored outputs
-    stamp owner/name       writes the repository's address everywhere
+run 04 05 06 07        executes copies into build/, with HTML and an index page, and a final table
+refresh [04 …]         executes in place with the embedded model and cleans the stored outputs
+stamp owner/name       writes the repository's address everywhere
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def execute(path: Path, environment: dict[str, str]) -> tuple[object, Exception 
 
     notebook = nbformat.read(path, as_version=4)
     code_cells = sum(cell.cell_type == "code" for cell in notebook.cells)
-    with tqdm(total=code_cells, desc=path.stem, unit="cell", bar_format="{desc}: {bar} {n}/{total} cells, {elapsed}") as bar:
+    with tqdm(
+        total=code_cells, desc=path.stem, unit="cell", bar_format="{desc}: {bar} {n}/{total} cells, {elapsed}"
+    ) as bar:
         client = NotebookClient(
             notebook,
             timeout=1800,

@@ -125,7 +125,13 @@ def type_sizes(files: Sequence[Summary], title: str) -> Figure:
             bar = axes.barh(row, width, left=left, color=TYPE_COLOURS.get(kind, GREY))
             seen.setdefault(kind, bar)
             left += width
-        axes.text(left * 1.01, row, f" {left:,.3g} {name}, {file.bits_per_weight:.2f} bits per weight", va="center", fontsize=9)
+        axes.text(
+            left * 1.01,
+            row,
+            f" {left:,.3g} {name}, {file.bits_per_weight:.2f} bits per weight",
+            va="center",
+            fontsize=9,
+        )
     axes.set_yticks(range(len(files)), [file.path.stem.split("-", 1)[1] for file in reversed(files)])
     axes.set_xlim(0, max(file.tensor_bytes for file in files) / unit * 1.42)
     axes.set_xlabel(f"size of the weights ({name})")
@@ -160,7 +166,9 @@ def cache_growth(tokens: np.ndarray, caches: dict[str, np.ndarray], title: str) 
     figure, axes = _figure(height=3.4)
     for (name, gigabytes), colour in zip(caches.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
         axes.plot(tokens, gigabytes, color=colour)
-        axes.annotate(name, (tokens[-1], gigabytes[-1]), xytext=(4, -3), textcoords="offset points", color=colour, fontsize=9)
+        axes.annotate(
+            name, (tokens[-1], gigabytes[-1]), xytext=(4, -3), textcoords="offset points", color=colour, fontsize=9
+        )
     axes.set_xlabel("context (tokens)")
     axes.set_ylabel("key-value cache in FP16 (GB)")
     axes.set_xlim(0, tokens[-1] * 1.28)

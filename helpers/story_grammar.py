@@ -5,6 +5,7 @@ else), `{weather}` one entry of PHRASES. `stories` turns "a orchard" into "an or
 sentences with a capital letter.
 """
 
+# fmt: off
 NAME_STARTS = (
     "Al Bel Bri Cor Dar El Fen Gar Hol Im Jo Ka Lu Mar Nel Or Pim Quil Ro Sel Tam Ul Ver Wil Yar Zin"
 ).split()

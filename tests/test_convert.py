@@ -220,7 +220,11 @@ FAILURES = {
     "packages": ("raise ModuleNotFoundError(\"No module named 'conversion'\")", ConversionError, "own packages"),
     "tokenizer": ("raise NotImplementedError('BPE pre-tokenizer was not recognized')", ConversionError, "tokenizer"),
     "mapped": ("raise ValueError(\"Can not map tensor 'x.SCB'\")", ConversionError, "quantized already"),
-    "architecture": ("sys.stderr.write('Model FooForCausalLM is not supported'); sys.exit(1)", ConversionError, "archit"),
+    "architecture": (
+        "sys.stderr.write('Model FooForCausalLM is not supported'); sys.exit(1)",
+        ConversionError,
+        "archit",
+    ),
     "no tokenizer": ("raise FileNotFoundError('File not found: a/tokenizer.model')", ConversionError, "incomplete"),
     "import": ("raise ImportError('cannot import is_offline_mode')", ConversionError, "tested one"),
     "other": ("sys.exit('something new')", ConversionError, "something new"),

@@ -183,7 +183,8 @@ def test_too_little_disk_is_noticed_before_the_download(server, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "status, words", [(401, "does not know the token"), (403, "lacks a right"), (429, "asks you to wait"), (500, "failed")]
+    "status, words",
+    [(401, "does not know the token"), (403, "lacks a right"), (429, "asks you to wait"), (500, "failed")],
 )
 def test_statuses_become_sentences(server, tmp_path, status, words):
     offered(server, tmp_path)

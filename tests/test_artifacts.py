@@ -1,0 +1,78 @@
+"""Files arrive whole or not at all."""
+
+import threading
+import time
+
+import pytest
+
+from helpers import artifacts
+
+
+def test_a_finished_file_gets_its_name(tmp_path):
+    with artifacts.making(tmp_path / "a" / "f.txt") as temporary:
+        temporary.write_text("x")
+        assert not (tmp_path / "a" / "f.txt").exists()
+    assert (tmp_path / "a" / "f.txt").read_text() == "x" and not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_failed_file_leaves_nothing_and_keeps_the_old_one(tmp_path):
+    path = tmp_path / "f.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), artifacts.making(path) as temporary:
+        temporary.write_text("new")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "d"
+    path.mkdir()
+    (path / "old").write_text("")
+    with artifacts.making(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("")
+    assert [p.name for p in path.iterdir()] == ["new"]
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path):
+    (tmp_path / "f.txt.partial").write_text("half")
+    with artifacts.making(tmp_path / "f.txt") as temporary:
+        assert not temporary.exists()
+        temporary.write_text("whole")
+    assert (tmp_path / "f.txt").read_text() == "whole"
+
+
+def test_two_notebooks_do_not_make_the_same_file_at_once(tmp_path):
+    order = []
+
+    def make(name):
+        with artifacts.making(tmp_path / "f.txt") as temporary:
+            order.append(f"{name} in")
+            time.sleep(0.1)
+            temporary.write_text(name)
+            order.append(f"{name} out")
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in "ab"]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert order[1].endswith("out") and order[0][0] == order[1][0]
+
+
+def test_is_current_follows_the_rule_of_make(tmp_path):
+    import os
+
+    source, target = tmp_path / "s", tmp_path / "t"
+    source.write_text("")
+    assert not artifacts.is_current(target, source)
+    target.write_text("")
+    os.utime(source, (1, 1))
+    assert artifacts.is_current(target, source)
+    os.utime(target, (0, 0))
+    assert not artifacts.is_current(target, source)
+
+
+@pytest.mark.parametrize(
+    "size, text", [(2_200_119_864, "2.20 GB"), (999_999_999, "1.00 GB"), (98_362_432, "98.4 MB"), (1234, "1 kB")]
+)
+def test_sizes_in_words(size, text):
+    assert artifacts.size_text(size) == text

@@ -1,0 +1,65 @@
+"""Checks never raise and refuse wrong answers made on purpose. Solutions are tested with the notebooks."""
+
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import checks
+
+ALL = {
+    name: check
+    for name, check in vars(checks).items()
+    if callable(check) and hasattr(check, "__wrapped__") and not name.startswith("_")
+}
+
+WRONG = {
+    "parameter_count": [0, 1_100_048_384 - 32_000 * 2048, 1_100_048_383.5, "1.1B", None, 1_100_048_384 - 2048],
+    "tensor_bytes": [lambda e: 0, lambda e: 4 * e["shape"][0], lambda: 1, 7],
+    "classroom_minutes": [11, 88 / 30, 5280, -88, "long", float("nan")],
+    "safe_patterns": [["*"], ["*.json"], [], "*.json", ["*.safetensors", "*.json", "tokenizer.model", "*.bin"], 3],
+    "q4_0_bytes": [lambda r, c: r * c // 2, lambda r, c: r * c * 18, lambda r: 1],
+    "largest_type": ["Q8_0", "Q5_K_M", "Q3_K_M", "q4_k_m", 4, []],
+    "row_order": [list(range(8)), [0, 2, 4, 6, 1, 3, 5, 7], [0, 4, 1, 5], "04152637x", None],
+    "cache_bytes": [lambda a, b, c, d: 2 * a * b * c * d, lambda a, b, c, d: 0, lambda: 0],
+    "speed_limit": [4.08 / 50, 50 * 4.08, 0, "fast"],
+    "single_bos": [lambda ids, b: ids, lambda ids, b: [b, *ids], lambda ids, b: [b, *[i for i in ids if i != b]]],
+    "card_metadata": ["", "---\nlicense: mit\n---", "license: apache-2.0", "---\n- a\n---", "---\n: : :\n---", 5],
+    "leaking_lines": [set(), {"A"}, {"A", "B", "C", "D"}, set("ABCDE"), "", 5],
+    "pinned_address": [
+        lambda r, v, f: f"https://huggingface.co/{r}/resolve/main/{f}",
+        lambda r, v, f: f"https://huggingface.co/{r}/blob/{v}/{f}",
+        lambda r, v, f: None,
+    ],
+}
+
+
+def test_every_check_has_wrong_answers():
+    assert set(WRONG) == set(ALL)
+
+
+@pytest.mark.parametrize("name, answer", [(name, answer) for name, answers in WRONG.items() for answer in answers])
+def test_wrong_answers_are_refused_with_a_hint(name, answer):
+    verdict = ALL[name](answer)
+    assert not verdict.correct
+    assert len(verdict.text) > 15 and repr(verdict).startswith("○ Not yet")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_untouched_stub_is_not_an_error(name):
+    assert "three dots" in ALL[name](...).text
+
+
+@given(
+    st.one_of(
+        st.none(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.dictionaries(st.text(), st.none())
+    )
+)
+def test_no_answer_makes_a_check_raise(answer):
+    for check in ALL.values():
+        assert isinstance(check(answer), checks.Verdict)
+
+
+def test_every_check_says_what_it_asks():
+    assert all(inspect.getdoc(check) for check in ALL.values())
