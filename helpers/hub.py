@@ -22,7 +22,7 @@ from pathlib import Path
 
 from helpers import artifacts
 from helpers.errors import HubError, InputError
-from helpers.rehearsal_hub import RehearsalHub
+from helpers.rehearsal_hub import REHEARSAL_TOKEN, RehearsalHub
 
 REAL_ENDPOINT = "https://huggingface.co"
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
@@ -75,10 +75,10 @@ def connect() -> Hub:
                 "Colab secret HF_TOKEN."
             )
         server = rehearsal()
-        _point_client_at(server.endpoint)
+        _point_client_at(server.endpoint, server.token)
         reason = why_rehearsal() if not real_hub_wanted() else "no token was found, so nothing can be published"
         return Hub(server.endpoint, "rehearsal", True, reason, server.token)
-    _point_client_at(REAL_ENDPOINT)
+    _point_client_at(REAL_ENDPOINT, token)
     user = whoami(REAL_ENDPOINT, token)["name"]
     return Hub(REAL_ENDPOINT, user, False, "the Hub answers and there is a token", token)
 
@@ -141,9 +141,14 @@ def _choice() -> str:
     return choice
 
 
-def _point_client_at(endpoint: str) -> None:
-    """Make `huggingface_hub` talk to `endpoint`, whether it is imported already or not."""
+def _point_client_at(endpoint: str, token: str) -> None:
+    """Make `huggingface_hub` talk to `endpoint` with `token`, whether it is imported already or not.
+
+    Both go into this process's environment, because some calls, such as `Llama.from_pretrained`, take
+    neither. The helpers that start other programs leave the token out of theirs.
+    """
     os.environ["HF_ENDPOINT"] = endpoint
+    os.environ["HF_TOKEN"] = token
     if "huggingface_hub" in sys.modules:
         from huggingface_hub import constants, hf_api
 
@@ -170,7 +175,9 @@ def find_token() -> str | None:
         from huggingface_hub import get_token
 
         raw = get_token()
-    return clean_token(raw) if raw else None
+    if not raw or raw.startswith(REHEARSAL_TOKEN):  # a rehearsal's token opens no other Hub
+        return None
+    return clean_token(raw)
 
 
 def clean_token(raw: str) -> str:
@@ -222,15 +229,28 @@ def download(repo: str, revision: str | None, folder: Path, patterns: tuple[str,
 
     from huggingface_hub import HfApi, snapshot_download
 
+    token = download_token(endpoint)
     with explained(f"downloading {repo}"):
-        api = HfApi(endpoint=endpoint)
+        api = HfApi(endpoint=endpoint, token=token)
         info = api.model_info(repo, revision=revision, files_metadata=True)
         wanted = [s for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)]
         artifacts.require_disk(sum(s.size or 0 for s in wanted), folder, repo)
-        snapshot_download(repo, revision=info.sha, allow_patterns=list(patterns), local_dir=folder, endpoint=endpoint)
+        snapshot_download(
+            repo,
+            revision=info.sha,
+            allow_patterns=list(patterns),
+            local_dir=folder,
+            endpoint=endpoint,
+            token=token,
+        )
     for sibling in wanted:
         verify_file(folder / sibling.rfilename, sibling)
     artifacts.remove(folder / ".cache")
+
+
+def download_token(endpoint: str) -> bool | None:
+    """Return what to pass as `token` when downloading: your token (None) to the real Hub only, else none (False)."""
+    return None if endpoint == REAL_ENDPOINT else False
 
 
 def verify_file(path: Path, sibling) -> None:

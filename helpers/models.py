@@ -98,6 +98,11 @@ class Source:
     revision: str | None
     rehearsal: bool
 
+    @property
+    def token(self) -> bool | None:
+        """What to pass as `token`: your own goes to the real Hub only."""
+        return hub.download_token(self.endpoint)
+
 
 CHAT_QUESTIONS = (
     "What is the capital of France?",

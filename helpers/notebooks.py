@@ -54,6 +54,7 @@ def execute(path: Path, environment: dict[str, str]) -> tuple[object, Exception 
             kernel_name="python3",
             resources={"metadata": {"path": str(FOLDER)}},
             store_widget_state=False,
+            extra_arguments=["--log-level=ERROR"],
             on_cell_executed=lambda cell, cell_index, execute_reply: bar.update(cell.cell_type == "code"),
         )
         try:
@@ -76,6 +77,9 @@ def clean(notebook) -> None:
             if output.output_type == "stream" and output.name == "stderr":
                 continue
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                continue
+            if kept and output.output_type == "stream" and kept[-1].output_type == "stream":
+                kept[-1].text += output.text  # a streamed answer arrives in many pieces
                 continue
             kept.append(output)
         cell.outputs = kept
@@ -150,7 +154,20 @@ def refresh(names: list[str]) -> int:
             continue
         clean(notebook)
         nbformat.write(notebook, path)
+        if path.name.startswith("05"):
+            save_overview(notebook, ROOT / "docs" / "overview.png")
     return failures
+
+
+def save_overview(notebook, path: Path) -> None:
+    """Save notebook 05's picture of all files as the README's picture."""
+    import base64
+
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "plots.type_sizes(" in cell.source:
+            (picture,) = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(base64.b64decode(picture))
 
 
 def stamp(repo: str) -> list[Path]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#7F7F7F"
 TYPE_COLOURS = {
-    "F32": GREY, "F16": "#BBBBBB", "BF16": "#BBBBBB", "Q8_0": BLUE, "Q6_K": SKY, "Q5_K": GREEN, "Q5_1": GREEN,
+    "F32": GREY, "F16": "#BBBBBB", "BF16": "#BBBBBB", "Q8_0": BLUE, "Q6_K": SKY, "Q5_K": GREEN, "Q5_1": "#1B7837",
     "Q5_0": "#66C2A5", "Q4_K": ORANGE, "Q4_1": YELLOW, "Q4_0": "#FDBF6F", "IQ4_NL": "#C49A00",
     "Q3_K": VERMILION, "Q2_K": PURPLE,
 }  # fmt: skip
@@ -65,7 +65,7 @@ def _figure_class() -> type:
 
 
 def _title(axes, text: str) -> None:
-    axes.set_title("\n".join(textwrap.wrap(text, 78)), loc="left")
+    axes.set_title("\n".join(textwrap.wrap(text, 72)), loc="left", fontsize=11, fontweight="bold")
 
 
 def file_sizes(sizes: dict[str, int], title: str) -> Figure:
@@ -135,7 +135,9 @@ def type_sizes(files: Sequence[Summary], title: str) -> Figure:
     axes.set_yticks(range(len(files)), [file.path.stem.split("-", 1)[1] for file in reversed(files)])
     axes.set_xlim(0, max(file.tensor_bytes for file in files) / unit * 1.42)
     axes.set_xlabel(f"size of the weights ({name})")
-    axes.legend(seen.values(), seen.keys(), frameon=False, ncols=1, loc="lower right", fontsize=8, title="stored as")
+    kinds = [kind for kind in TYPE_COLOURS if kind in seen] + [kind for kind in seen if kind not in TYPE_COLOURS]
+    handles = [seen[kind] for kind in kinds]
+    axes.legend(handles, kinds, frameon=False, loc="lower right", fontsize=8, title="stored as")
     _title(axes, title)
     return figure
 

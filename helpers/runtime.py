@@ -71,10 +71,11 @@ def ask(llm: Llama, question: str, max_tokens: int = 64, **options) -> str:
 def stream(llm: Llama, question: str, max_tokens: int = 64, **options) -> Iterator[str]:
     """Yield an answer piece by piece as it is generated; see `ask`."""
     needed = len(llm.tokenize(question.encode())) + max_tokens
-    if needed > llm.n_ctx():
+    room = len(llm.input_ids)  # n_ctx() may be larger: llama.cpp rounds it up to a multiple of 256
+    if needed > room:
         raise InputError(
             f"The question and {max_tokens} new tokens need {needed:,} tokens, the context has room for "
-            f"{llm.n_ctx():,}. Ask for fewer tokens, shorten the text, or load the model with a larger n_ctx."
+            f"{room:,}. Ask for fewer tokens, shorten the text, or load the model with a larger n_ctx."
         )
     options = {"temperature": 0.0, "max_tokens": max_tokens, "stream": True} | options
     if "tokenizer.chat_template" in llm.metadata:

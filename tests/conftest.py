@@ -17,6 +17,13 @@ from helpers import artifacts, convert, llama_tools, models
 from helpers.rehearsal_hub import RehearsalHub
 
 
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch):
+    """`hub.connect` puts a token into the environment; no test may inherit it from another."""
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.delenv("HF_TOKEN")
+
+
 @pytest.fixture
 def server(tmp_path):
     """A rehearsal Hub that splits uploads above 12 MB into pieces of 5 MB."""

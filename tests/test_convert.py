@@ -294,6 +294,20 @@ def test_no_token_reaches_the_converter(elsewhere, checkpoint, tmp_path, monkeyp
         convert.to_gguf(checkpoint)
 
 
+# Reading GGUF files
+
+
+@pytest.mark.parametrize("type_name", ["F16", "Q4_K_M", "Q2_K"])
+def test_summary_equals_ggufs_own_reader(smollm2_f16, type_name):
+    path = smollm2_f16 if type_name == "F16" else convert.requantize(smollm2_f16, type_name)
+    ours, reader = convert.summary(path), gguf.GGUFReader(path)
+    assert ours.metadata == {k: f.contents() for k, f in reader.fields.items() if not k.startswith("GGUF.")}
+    for mine, theirs in zip(ours.tensors, reader.tensors, strict=True):
+        assert (mine.name, mine.type) == (theirs.name, theirs.tensor_type.name)
+        assert mine.shape == tuple(int(n) for n in reversed(theirs.shape))
+        assert (mine.elements, mine.n_bytes) == (theirs.n_elements, theirs.n_bytes)
+
+
 # Damaged GGUF files
 
 
@@ -334,6 +348,8 @@ def small_gguf(tmp_path_factory) -> bytes:
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(8)
     writer.add_array("names", ["a", "b"])
+    writer.add_array("numbers", [1, 2, 3])
+    writer.add_bool("flag", True)
     writer.add_tensor("w", np.zeros((4, 32), np.float32))
     for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
         step()

@@ -46,6 +46,18 @@ def test_connect_rehearses_without_a_network(monkeypatch):
     assert "out of reach" in hub.connect().reason
 
 
+def test_your_token_never_goes_to_the_rehearsal_hub(monkeypatch, server, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_yourown")
+    offered(server, tmp_path)
+    hub.download("a/model", None, tmp_path / "in", ("*.json",), server.endpoint)  # a foreign token would be refused
+    assert hub.download_token(hub.REAL_ENDPOINT) is None and hub.download_token(server.endpoint) is False
+
+
+def test_a_rehearsal_token_never_goes_to_the_real_hub(monkeypatch, server):
+    monkeypatch.setenv("HF_TOKEN", server.token)
+    assert hub.find_token() is None
+
+
 def test_connect_points_the_client_at_the_rehearsal_hub():
     from huggingface_hub import HfApi, hf_hub_url
 

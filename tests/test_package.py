@@ -16,7 +16,7 @@ MODULES = sorted((ROOT / "helpers").glob("*.py"))
 # A module may import those of its own line and of lines above, never below.
 ROOMS = [
     ["errors", "story_grammar"],
-    ["artifacts", "rehearsal_hub", "checks", "stories", "install"],
+    ["artifacts", "rehearsal_hub", "rehearsal_protocol", "checks", "stories", "install"],
     ["gguf_file", "hub", "llama_tools", "plots", "rebuild", "train"],
     ["models"],
     ["runtime"],
