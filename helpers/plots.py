@@ -147,6 +147,8 @@ def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: st
 
     `points` maps a type to (gigabytes, tokens per second); `bandwidth` is in GB/s.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     figure, axes = _figure(height=3.6)
     sizes = np.array([size for size, _ in points.values()])
     x = np.geomspace(sizes.min() / 1.4, sizes.max() * 1.4, 100)
@@ -154,8 +156,12 @@ def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: st
     axes.scatter(sizes, [speed for _, speed in points.values()], color=BLUE, zorder=3, label="measured")
     for name, (size, speed) in points.items():
         axes.annotate(name, (size, speed), xytext=(6, -12), textcoords="offset points", fontsize=9)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.margins(0.12)
     axes.set_xlabel("weights read for each token (GB)")
     axes.set_ylabel("tokens per second")
     axes.legend(frameon=False)

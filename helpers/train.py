@@ -1,6 +1,6 @@
 """Train tiny LLaMAs from scratch: the `story` model that ships under `data/story`.
 
-    python -m helpers.train            # retrains data/story, about half an hour on 2 cores
+    python -m helpers.train            # retrains data/story, about 15 minutes on 2 cores
 
 The model is transformers' own `LlamaForCausalLM`, so whatever is trained here saves to the Hugging
 Face layout and goes through llama.cpp's converter like any other checkpoint.
@@ -39,11 +39,14 @@ def small_llama(
     kv_heads: int = 8,
     ffn: int = 512,
     seed: int = 0,
+    initializer_range: float = 0.1,
 ) -> LlamaForCausalLM:
     """Return a LLaMA with random weights, tied embeddings and room for 512 tokens.
 
     Every width of the default shape is a multiple of 256, the super-block of llama.cpp's K-quants,
-    so that every GGUF type can store every matrix of it.
+    so that every GGUF type can store every matrix of it. `initializer_range` is the standard deviation
+    of the first weights. With transformers' default of 0.02 and weight decay 0.1 the trained model was
+    so robust that rounding it to 3 bits cost 0.018 nats; starting from 0.1 without decay it bites.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -58,6 +61,7 @@ def small_llama(
         num_key_value_heads=kv_heads,
         max_position_embeddings=512,
         tie_word_embeddings=True,
+        initializer_range=initializer_range,
         bos_token_id=1,
         eos_token_id=2,
     )
@@ -124,7 +128,7 @@ def fit(
     import torch
     from tqdm.auto import tqdm
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     losses = []
     model.train()
     with tqdm(range(steps), desc="training", unit="step", mininterval=2) as progress:
@@ -211,7 +215,7 @@ def recall(model: LlamaForCausalLM, tokenizer, probes: list[stories.Probe]) -> f
     return right / len(probes)
 
 
-def train_story(folder: Path = STORY_FOLDER, steps: int = 5000, seed: int = 0) -> dict[str, float]:
+def train_story(folder: Path = STORY_FOLDER, steps: int = 2400, seed: int = 0) -> dict[str, float]:
     """Train the `story` model from nothing and save it, with its model card; return its figures."""
     import sentencepiece
     import torch
@@ -271,7 +275,7 @@ rounded before, all its widths are multiples of 256, and what it forgets can be 
 
 | | |
 |---|---|
-| training | {steps:,} steps of 2,048 tokens = {tokens:,} tokens, AdamW, cosine from 2e-3, {minutes} minutes on {threads} CPU threads |
+| training | {steps:,} steps of 2,048 tokens = {tokens:,} tokens, AdamW without weight decay, cosine from 2e-3, first weights of standard deviation 0.1, {minutes} minutes on {threads} CPU threads |
 | held-out loss | {loss:.4f} nats per token (500 stories of another seed) |
 | facts recalled | {recall:.1%} of 500 fill-in-the-blank questions |
 | loss added by rounding every matrix per row | 8 bits {cost_8:.4f}, 6 bits {cost_6:.4f}, 4 bits {cost_4:.4f}, 3 bits {cost_3:.3f}, 2 bits {cost_2:.2f} nats |
@@ -284,6 +288,6 @@ machine in their last digits.
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Retrain the story model.")
     parser.add_argument("--folder", type=Path, default=STORY_FOLDER)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=2400)
     arguments = parser.parse_args()
     print(json.dumps(train_story(arguments.folder, arguments.steps), indent=2))
