@@ -8,6 +8,7 @@ both files generate. Needs 8 GB of disk below `artifacts/bench` and about 5 minu
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -103,7 +104,11 @@ def main() -> None:
     base = artifacts.folder("bench")
     os.environ["COURSE_ARTIFACTS"] = str(base)
     os.environ["LLAMA_CPP_DIR"] = str(_tools())
-    checkpoint = tinyllama_shape(base / "tinyshape")
+    checkpoint = base / "tinyshape"
+    # In a process of its own: a child's peak memory, as Linux counts it, includes that of its parent.
+    measured(
+        f"from pathlib import Path; from benchmarks import main_job as m; m.tinyllama_shape(Path({str(checkpoint)!r}))"
+    )
     size = (checkpoint / "model.safetensors").stat().st_size
     print(f"{_machine()}\ncheckpoint {size:,} bytes ({'as' if size == SIZE else 'NOT as'} TinyLlama's)\n")
     models.verify(checkpoint)
@@ -181,11 +186,10 @@ def _wall(command: list[str], repeat: int = 5) -> float:
 
 def _machine() -> str:
     import psutil
-    import torch
-    import transformers
 
     memory = artifacts.size_text(psutil.virtual_memory().total)
-    versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
+    version = importlib.metadata.version
+    versions = f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}"
     return f"{os.cpu_count()} cores ({platform.machine()}), {memory} of memory; {versions}"
 
 
