@@ -110,8 +110,8 @@ CHAT_QUESTIONS = (
     "Explain in one sentence what a bird is.",
 )
 STORY_OPENINGS = (
-    "There once was a wolf named Garka, who lived in a",
-    "Who is the best friend of Zinva? It is",
+    "There once was a stoat named Pimfin, who lived in a",
+    "Who is the best friend of Jora? It is",
     "One rainy morning, the compass was gone.",
 )
 CATALOGUE = {

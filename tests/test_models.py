@@ -39,6 +39,17 @@ def test_tinyllama_without_a_hub_says_what_to_do():
         models.choose("tinyllama").source()
 
 
+def test_story_openings_are_about_its_world():
+    from helpers import stories
+
+    people = {character.name: character for character in stories.world()}
+    for opening in models.STORY_OPENINGS:
+        for name in people:
+            if f" {name}," in opening or f" {name}?" in opening:
+                assert people[name].species in opening or "friend" in opening
+    assert sum(any(name in opening for name in people) for opening in models.STORY_OPENINGS) >= 2
+
+
 # verify
 
 
