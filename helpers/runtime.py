@@ -148,7 +148,7 @@ def log_to(on_line: Callable[[str], None] | None = None) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def serve(gguf: Path, n_ctx: int = 1024, seconds: float = 120) -> Iterator[str]:
+def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
     """Run llama-cpp-python's OpenAI-compatible server on 127.0.0.1 and yield its address.
 
     The server is a process of its own, ended when the block is left. Raises InputError with the
