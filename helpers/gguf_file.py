@@ -103,6 +103,9 @@ def summary(path: Path) -> Summary:
     return Summary(path, metadata, tensors, size)
 
 
+# No honest header comes near these; a forged one shall not make us read a whole model as text or numbers.
+MOST_ENTRIES, MOST_ITEMS = 1 << 20, 1 << 24
+
 # The value types of the format, by number, as struct codes. 8 is text and 9 an array.
 NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 
@@ -120,7 +123,7 @@ class _Header:
 
     def count(self, n: int, each: int) -> int:
         """Return n if that many items of `each` bytes still fit into the file."""
-        if n * each > len(self.data) - self.position:
+        if n > MOST_ITEMS or n * each > len(self.data) - self.position:
             raise self.damaged(f"it announces {n:,} items where {len(self.data) - self.position:,} bytes are left")
         return n
 
@@ -172,7 +175,7 @@ def check(path: Path) -> None:
             "this course. Make it again with the pinned converter."
         )
     # A tensor's entry takes at least 32 bytes of the header, a key-value pair at least 13.
-    if tensors * 32 + pairs * 13 > path.stat().st_size:
+    if tensors * 32 + pairs * 13 > path.stat().st_size or max(tensors, pairs) > MOST_ENTRIES:
         raise InputError(
             f"{path.name} announces {tensors:,} tensors and {pairs:,} metadata entries, more than fit in it. "
             "The header is damaged. Make or download it again."

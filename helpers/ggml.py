@@ -1,0 +1,51 @@
+"""ggml's own C code, called directly: the reference that our block formats are compared with.
+
+The library comes with llama-cpp-python. `quantize` runs the same function as llama.cpp's quantizer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from helpers.errors import InputError
+
+
+def quantize(x: np.ndarray, kind: str) -> np.ndarray:
+    """Return the bytes that ggml's `ggml_quantize_chunk` makes of a matrix, on one thread.
+
+    x: (rows, columns); → uint8 (rows, bytes of a row). Raises InputError for an unknown type or columns
+    that are no multiple of its block.
+    """
+    import gguf
+
+    try:
+        number = gguf.GGMLQuantizationType[kind]
+        weights, n_bytes = gguf.GGML_QUANT_SIZES[number]
+    except KeyError:
+        raise InputError(f"ggml has no type {kind!r}. Names are written as llama.cpp does. Try Q4_K or Q8_0.") from None
+    x = np.ascontiguousarray(x, np.float32)
+    if x.ndim != 2 or x.size == 0 or x.shape[1] % weights or not np.isfinite(x).all():
+        raise InputError(
+            f"A matrix of shape {x.shape} cannot be quantized to {kind}. ggml takes rows of whole blocks of {weights} "
+            "finite numbers. Reshape it, or choose a type with smaller blocks."
+        )
+    out = np.empty((len(x), x.shape[1] // weights * n_bytes), np.uint8)
+    _function()(number, x.ctypes.data, out.ctypes.data, 0, len(x), x.shape[1], None)
+    return out
+
+
+@functools.cache
+def _function():
+    """Return `size_t ggml_quantize_chunk(type, src, dst, start, nrows, n_per_row, imatrix)`."""
+    import llama_cpp
+
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    library = next(path for path in sorted(folder.glob("*ggml-base*")) if path.suffix in (".so", ".dylib", ".dll"))
+    function = ctypes.CDLL(str(library)).ggml_quantize_chunk
+    function.restype = ctypes.c_size_t
+    function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
+    return function
