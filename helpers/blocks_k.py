@@ -142,7 +142,8 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _six_bits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Quantize eight numbers ≥ 0 to codes 0 to 63 and one FP16 step; (blocks, 8) → (blocks, 2) bytes, codes."""
     largest = np.maximum(values.max(axis=1, keepdims=True), 0)
-    inverse = np.where(largest > 0, np.float32(63) / np.where(largest > 0, largest, 1), 0)
+    usable = largest > np.finfo(np.float32).tiny * 63  # below, the inverse overflows, and FP16 has 0 anyway
+    inverse = np.where(usable, np.float32(63) / np.where(usable, largest, 1), 0)
     codes = np.clip(np.rint(inverse * values), 0, 63).astype(np.uint8)
     return fp16_bytes(largest / np.float32(63)), codes
 
@@ -163,6 +164,7 @@ def _unpack_six_bits(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decode_q4_k(data: np.ndarray) -> np.ndarray:
+    """Code × scale − minimum for each of 8 sub-blocks."""
     codes = np.empty((len(data), 4, 2, 32), np.uint8)
     packed = data[:, 16:].reshape(-1, 4, 32)
     np.bitwise_and(packed, 15, out=codes[:, :, 0])
@@ -171,6 +173,7 @@ def decode_q4_k(data: np.ndarray) -> np.ndarray:
 
 
 def decode_q5_k(data: np.ndarray) -> np.ndarray:
+    """As Q4_K with a fifth bit; layout: d, dmin | 12 bytes of scales | 32 bytes of fifth bits | 128 bytes."""
     codes = np.empty((len(data), 4, 2, 32), np.uint8)
     packed = data[:, 48:].reshape(-1, 4, 32)
     fifth = data[:, 16:48, None].swapaxes(1, 2)  # bit i of byte j belongs to weight j of sub-block i

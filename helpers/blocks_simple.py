@@ -30,6 +30,7 @@ NF4_VALUES = np.array([
 
 
 def encode_q8_0(x: np.ndarray) -> np.ndarray:
+    """The largest magnitude of a block becomes ±127."""
     d = _largest(x) / np.float32(127)
     data = np.empty((len(x), 34), np.uint8)
     data[:, :2] = fp16_bytes(d)
@@ -41,6 +42,7 @@ def encode_q8_0(x: np.ndarray) -> np.ndarray:
 
 
 def decode_q8_0(data: np.ndarray) -> np.ndarray:
+    """Code × scale."""
     return np.multiply(data[:, 2:].view(np.int8), _fp16(data, 0), dtype=np.float32)
 
 
@@ -51,6 +53,7 @@ def encode_q4_0(x: np.ndarray) -> np.ndarray:
 
 
 def decode_q4_0(data: np.ndarray) -> np.ndarray:
+    """(Code − 8) × scale."""
     codes = _unpack_nibbles(data[:, 2:]).view(np.int8) - np.int8(8)
     out = codes.astype(np.float32)
     out *= _fp16(data, 0)
@@ -58,6 +61,7 @@ def decode_q4_0(data: np.ndarray) -> np.ndarray:
 
 
 def encode_q4_1(x: np.ndarray) -> np.ndarray:
+    """The smallest number of a block becomes code 0, the largest code 15."""
     low, high = _extremes(x)
     d = (high - low) / np.float32(15)
     codes = _cut_off((x - low) * _inverse(d), 0.5, 15)
@@ -65,6 +69,7 @@ def encode_q4_1(x: np.ndarray) -> np.ndarray:
 
 
 def decode_q4_1(data: np.ndarray) -> np.ndarray:
+    """Code × scale + minimum."""
     out = _unpack_nibbles(data[:, 4:]).astype(np.float32)
     out *= _fp16(data, 0)
     out += _fp16(data, 2)
@@ -79,6 +84,7 @@ def encode_q5_0(x: np.ndarray) -> np.ndarray:
 
 
 def decode_q5_0(data: np.ndarray) -> np.ndarray:
+    """(Code − 16) × scale, the code made of four low bits and a fifth."""
     codes = _unpack_nibbles(data[:, 6:], data[:, 2:6]).view(np.int8) - np.int8(16)
     out = codes.astype(np.float32)
     out *= _fp16(data, 0)
@@ -86,6 +92,7 @@ def decode_q5_0(data: np.ndarray) -> np.ndarray:
 
 
 def encode_q5_1(x: np.ndarray) -> np.ndarray:
+    """As Q4_1 with 32 codes."""
     low, high = _extremes(x)
     d = (high - low) / np.float32(31)
     codes = _cut_off((x - low) * _inverse(d), 0.5, 31)
@@ -93,6 +100,7 @@ def encode_q5_1(x: np.ndarray) -> np.ndarray:
 
 
 def decode_q5_1(data: np.ndarray) -> np.ndarray:
+    """Code × scale + minimum."""
     out = _unpack_nibbles(data[:, 8:], data[:, 4:8]).astype(np.float32)
     out *= _fp16(data, 0)
     out += _fp16(data, 2)
@@ -114,10 +122,12 @@ def encode_mxfp4(x: np.ndarray) -> np.ndarray:
 
 
 def decode_mxfp4(data: np.ndarray) -> np.ndarray:
+    """E2M1 value × power of two."""
     return E2M1_DOUBLED[_unpack_nibbles(data[:, 1:])] * _HALF_POWERS[data[:, :1]]
 
 
 def decode_iq4_nl(data: np.ndarray) -> np.ndarray:
+    """Value of the table × scale."""
     return IQ4_NL_VALUES[_unpack_nibbles(data[:, 2:])] * _fp16(data, 0)
 
 
@@ -130,6 +140,7 @@ def encode_nf4(x: np.ndarray) -> np.ndarray:
 
 
 def decode_nf4(data: np.ndarray) -> np.ndarray:
+    """Value of the table × largest magnitude."""
     high_first = np.stack([NF4_VALUES[data[:, 4:] >> 4], NF4_VALUES[data[:, 4:] & 15]], axis=-1)
     return high_first.reshape(-1, 64) * data[:, :4].copy().view(np.float32)
 
