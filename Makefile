@@ -25,6 +25,7 @@ notebooks: $(VENV)/.ready  ## refresh the stored outputs with the embedded model
 	$(PY) -m helpers.notebooks refresh all
 
 bench: $(VENV)/.ready      ## measure speed and memory against named peers
+	$(PY) -m benchmarks.numbers
 	$(PY) -m benchmarks.main_job
 
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name

@@ -186,7 +186,8 @@ def decode_q5_k(data: np.ndarray) -> np.ndarray:
 
 def _scaled_minus_minimum(data: np.ndarray, codes: np.ndarray) -> np.ndarray:
     scales, minima = _unpack_six_bits(data[:, 4:16])
-    out = np.multiply(codes.reshape(-1, 8, 32), (_fp16(data, 0) * scales)[:, :, None], dtype=np.float32)
+    out = codes.reshape(-1, 8, 32).astype(np.float32)
+    out *= (_fp16(data, 0) * scales)[:, :, None]
     out -= (_fp16(data, 2) * minima)[:, :, None]
     return out.reshape(-1, 256)
 
@@ -201,14 +202,16 @@ def decode_q6_k(data: np.ndarray) -> np.ndarray:
     codes |= (qh >> _PAIRS & 3) << 4
     codes -= 32
     scales = _fp16(data, 208) * data[:, 192:208].view(np.int8)
-    out = np.multiply(codes.view(np.int8).reshape(-1, 16, 16), scales[:, :, None], dtype=np.float32)
+    out = codes.view(np.int8).reshape(-1, 16, 16).astype(np.float32)
+    out *= scales[:, :, None]
     return out.reshape(-1, 256)
 
 
 def decode_q2_k(data: np.ndarray) -> np.ndarray:
     """Layout: 16 bytes, scale low and minimum high | 64 bytes of 2-bit codes | d, dmin FP16."""
     codes = data[:, 16:80].reshape(-1, 2, 1, 32) >> _PAIRS & 3
-    out = np.multiply(codes.reshape(-1, 16, 16), (_fp16(data, 80) * (data[:, :16] & 15))[:, :, None], dtype=np.float32)
+    out = codes.reshape(-1, 16, 16).astype(np.float32)
+    out *= (_fp16(data, 80) * (data[:, :16] & 15))[:, :, None]
     out -= (_fp16(data, 82) * (data[:, :16] >> 4))[:, :, None]
     return out.reshape(-1, 256)
 
@@ -222,7 +225,8 @@ def decode_q3_k(data: np.ndarray) -> np.ndarray:
     low = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)
     high = (packed[:, None, 8:] >> _PAIRS[0] & 3).reshape(-1, 16)
     scales = _fp16(data, 108) * ((low | high << 4).view(np.int8) - np.int8(32))
-    out = np.multiply(codes.view(np.int8).reshape(-1, 16, 16), scales[:, :, None], dtype=np.float32)
+    out = codes.view(np.int8).reshape(-1, 16, 16).astype(np.float32)
+    out *= scales[:, :, None]
     return out.reshape(-1, 256)
 
 
