@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -51,6 +52,121 @@ def _whole_number(answer: object) -> int | None:
     except (TypeError, ValueError):
         return None
     return int(number) if number == int(number) else None
+
+
+# Notebook 01
+
+
+@check
+def decode_fp16(answer) -> Verdict:
+    """A function from 16 bits, as text, to the FP16 number they stand for."""
+    cases = [
+        ("0011110000000000", 1.0, "exponent 15 minus bias 15, fraction 0"),
+        ("1100000000000000", -2.0, "the first bit is the sign"),
+        ("0100000010100001", 2.314453125, "a fraction counts in 1024ths and has a hidden 1 before it"),
+        ("0111101111111111", 65504.0, "this is the largest number"),
+        ("0000000000000001", 2.0**-24, "with exponent 0 there is no hidden 1, and the exponent counts as 1"),
+        ("0000001000000000", 2.0**-15, "with exponent 0 there is no hidden 1, and the exponent counts as 1"),
+        ("1111110000000000", -math.inf, "exponent 31 and fraction 0 mean infinity"),
+        ("0111111000000000", math.nan, "exponent 31 and any other fraction mean NaN"),
+        ("0000000000000000", 0.0, "all zeros is zero"),
+    ]
+    for bits, expected, why in cases:
+        found = float(answer(bits))
+        if found != expected and not (math.isnan(found) and math.isnan(expected)):
+            return not_yet(f"for {bits} you return {found}, it should be {expected}: {why}.")
+    return correct("normal, subnormal, infinite and NaN: all 65,536 patterns follow these four rules.")
+
+
+@check
+def largest_e4m3(answer) -> Verdict:
+    """The largest finite number of FP8 E4M3."""
+    hints = {
+        480: "exponent and fraction all ones is NaN here, so the fraction 111 is not available at the top.",
+        240: "right if the whole top exponent were reserved, as in IEEE formats. E4M3 gives up one code only.",
+        896: "the bias is 7: the top exponent 15 stands for 2^8.",
+        1.75: "that is the fraction with its hidden 1. Multiply by the power of two.",
+        256: "that is the power of two. Multiply by the largest fraction that is no NaN.",
+    }
+    if float(answer) == 448:
+        return correct("1.75 × 2^8 = 448. Reserving one code instead of a whole exponent nearly doubles the range.")
+    return not_yet(hints.get(float(answer), "(1 + fraction) × 2^(exponent − 7), both as large as allowed."))
+
+
+@check
+def chosen_formats(answer) -> Verdict:
+    """One format for each of four needs."""
+    right = {"A": "bf16", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e4m3"}
+    hints = {
+        "A": "FP16 ends at 65,504.",
+        "B": "within ±2 both reach far enough, so take the longer fraction.",
+        "C": "E4M3 ends at 448.",
+        "D": "both reach 400, so take the longer fraction.",
+    }
+    for need, name in right.items():
+        if answer[need] is ...:
+            return not_yet(f"replace the three dots of {need} by the name of a format.")
+        if answer[need] != name:
+            return not_yet(f"{need}: {hints[need]}")
+    return correct("range first, then digits: that is the order in which to choose.")
+
+
+# Notebook 02
+
+
+@check
+def absmax_bits(answer) -> Verdict:
+    """A function (x, bits) → (codes, scale), symmetric."""
+    import numpy as np
+
+    for x in ([1.2, -0.5, -4.3, 5.4], [0.1, -0.9, 0.4, 0.2]):
+        for bits in (8, 4, 2):
+            codes, scale = answer(np.array(x), bits)
+            codes, expected = np.asarray(codes, float), max(map(abs, x)) / (2 ** (bits - 1) - 1)
+            if abs(scale - max(x) / (2 ** (bits - 1) - 1)) < 1e-9 and max(x) < max(map(abs, x)):
+                return not_yet("the scale comes from the largest magnitude, not from the largest number.")
+            if abs(scale * 2 ** (bits - 1) - max(map(abs, x))) < 1e-9:
+                return not_yet(
+                    f"for {bits} bits the largest code is {2 ** (bits - 1) - 1}: one code of each kind is lost."
+                )
+            if abs(scale - expected) > 1e-9:
+                return not_yet(
+                    f"for {x} at {bits} bits the scale should be {expected:.4g}, yours is {float(scale):.4g}."
+                )
+            if not np.array_equal(codes, np.rint(np.array(x) / expected)):
+                return not_yet("the codes should be whole numbers: round x ÷ scale to the nearest.")
+    return correct("max |x| gets the code 2^(bits−1) − 1; everything else follows.")
+
+
+@check
+def zero_code(answer) -> Verdict:
+    """The zero point of −1 … 3 in UINT8."""
+    number = float(answer)
+    if number == 64:
+        return correct("0 lies a quarter up the range, so its code lies a quarter up from 0 to 255: 63.75, rounded.")
+    hints = {
+        63.75: "close: a zero point is a code, so it has to be a whole number.",
+        63: "round to the nearest whole number.",
+        128: "that would be right for a symmetric range.",
+        0: "code 0 belongs to the smallest number, −1.",
+        -64: "mind the sign: the real 0 lies above the smallest number.",
+    }
+    return not_yet(hints.get(number, "z = round(lowest code − lowest number ÷ scale), with scale = 4 ÷ 255."))
+
+
+@check
+def wrapped_value(answer) -> Verdict:
+    """What is read back for −1.0 after the broken rule."""
+    number = float(answer)
+    if abs(number - -62 / 127 * 0.4) < 1e-3:
+        return correct("−318 keeps its lowest 8 bits, −62, and comes back as −0.195: a fifth of what it was.")
+    if abs(number + 1) < 0.01:
+        return not_yet("that would be right if −318 could be stored. INT8 ends at −128.")
+    if abs(number - -128 / 127 * 0.4) < 1e-3:
+        return not_yet("that is what clipping would give. The rule stores the lowest 8 bits.")
+    if abs(number - -62) < 1e-3:
+        return not_yet("that is the code. Read it back: ÷ 127 × 0.4.")
+    return not_yet("−1.0 ÷ 0.4 × 127 = −317.5 → −318; add or subtract 256 until it fits; then ÷ 127 × 0.4.")
 
 
 # Notebook 04

@@ -53,7 +53,6 @@ def execute(path: Path, environment: dict[str, str]) -> tuple[object, Exception 
             timeout=1800,
             kernel_name="python3",
             resources={"metadata": {"path": str(FOLDER)}},
-            store_widget_state=False,
             extra_arguments=["--log-level=ERROR"],
             on_cell_executed=lambda cell, cell_index, execute_reply: bar.update(cell.cell_type == "code"),
         )

@@ -1,76 +1,28 @@
-"""Every figure of the notebooks. Each function takes data and returns a detached Figure.
+"""The figures of Part II, the main job. Each function takes data and returns a detached Figure.
 
-Detached means: made without pyplot, so a notebook shows it once, as the value of its cell. Titles
-state the finding; the caller passes them where the finding depends on the model.
+Titles state the finding; the caller passes them, because the finding depends on the model.
 """
 
 from __future__ import annotations
 
-import functools
-import io
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from helpers.plots_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, TYPE_COLOURS, VERMILION
+from helpers.plots_style import figure as new_figure
+from helpers.plots_style import title as write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from helpers.gguf_file import Summary
 
-# Okabe and Ito's palette: distinguishable with every common kind of colour blindness.
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#7F7F7F"
-TYPE_COLOURS = {
-    "F32": GREY, "F16": "#BBBBBB", "BF16": "#BBBBBB", "Q8_0": BLUE, "Q6_K": SKY, "Q5_K": GREEN, "Q5_1": "#1B7837",
-    "Q5_0": "#66C2A5", "Q4_K": ORANGE, "Q4_1": YELLOW, "Q4_0": "#FDBF6F", "IQ4_NL": "#C49A00",
-    "Q3_K": VERMILION, "Q2_K": PURPLE,
-}  # fmt: skip
-STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.dpi": 110,
-}
-
-
-def _figure(width: float = 7.5, height: float = 3.2):
-    """Return a Figure that a notebook can show without pyplot, and its axes."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure = _figure_class()(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots()
-
-
-@functools.cache
-def _figure_class() -> type:
-    from matplotlib.figure import Figure
-
-    class Picture(Figure):
-        def _repr_png_(self):
-            """Draw for the notebook; the title becomes the picture's alternative text."""
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=110)
-            return buffer.getvalue(), {"alt": self.axes[0].get_title(loc="left").replace("\n", " ")}
-
-    return Picture
-
-
-def _title(axes, text: str) -> None:
-    axes.set_title("\n".join(textwrap.wrap(text, 72)), loc="left", fontsize=11, fontweight="bold")
-
 
 def file_sizes(sizes: dict[str, int], title: str) -> Figure:
     """Bars of file sizes in bytes on a logarithmic axis, the largest on top."""
-    figure, axes = _figure(height=0.9 + 0.34 * len(sizes))
+    figure, axes = new_figure(height=0.9 + 0.34 * len(sizes))
     names = sorted(sizes, key=lambda name: sizes[name])
     values = [sizes[name] for name in names]
     axes.barh(names, values, color=[VERMILION if n.endswith(".safetensors") else BLUE for n in names])
@@ -79,13 +31,13 @@ def file_sizes(sizes: dict[str, int], title: str) -> Figure:
     for row, value in enumerate(values):
         axes.text(value * 1.2, row, _bytes(value), va="center", fontsize=9)
     axes.set_xlabel("bytes (each step is ten times as many)")
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 
 def parameter_shares(counts: dict[str, int], title: str) -> Figure:
     """Bars of the number of parameters in millions for each part of the model, with its share."""
-    figure, axes = _figure(height=0.9 + 0.36 * len(counts))
+    figure, axes = new_figure(height=0.9 + 0.36 * len(counts))
     names = list(counts)[::-1]
     values = np.array([counts[name] for name in names]) / 1e6
     axes.barh(names, values, color=BLUE)
@@ -94,13 +46,13 @@ def parameter_shares(counts: dict[str, int], title: str) -> Figure:
         axes.text(value + total * 0.008, row, f"{value:,.1f} M, {value / total:.1%}", va="center", fontsize=9)
     axes.set_xlim(0, max(values) * 1.3)
     axes.set_xlabel("parameters (millions)")
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 
 def rounding_errors(errors: np.ndarray, bound: float, title: str) -> Figure:
     """Histogram of rounding errors measured in steps, with half a step and the true bound marked."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     axes.hist(errors, bins=np.linspace(-0.6, 0.6, 121), color=SKY)
     for sign in (-1, 1):
         axes.axvline(sign * 0.5, color=BLUE, label="half a step" if sign > 0 else None)
@@ -109,13 +61,13 @@ def rounding_errors(errors: np.ndarray, bound: float, title: str) -> Figure:
     axes.set_ylabel("weights")
     axes.legend(frameon=False, loc="upper right")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 
 def type_sizes(files: Sequence[Summary], title: str) -> Figure:
     """Stacked bars: how many MB of each file are stored in which type, with bits per weight at the end."""
-    figure, axes = _figure(height=1.3 + 0.36 * len(files))
+    figure, axes = new_figure(height=1.3 + 0.36 * len(files))
     seen: dict[str, object] = {}
     unit, name = (1e9, "GB") if files[0].tensor_bytes > 2e9 else (1e6, "MB")
     for row, file in enumerate(reversed(files)):
@@ -138,7 +90,7 @@ def type_sizes(files: Sequence[Summary], title: str) -> Figure:
     kinds = [kind for kind in TYPE_COLOURS if kind in seen] + [kind for kind in seen if kind not in TYPE_COLOURS]
     handles = [seen[kind] for kind in kinds]
     axes.legend(handles, kinds, frameon=False, loc="lower right", fontsize=8, title="stored as")
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 
@@ -149,7 +101,7 @@ def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: st
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure, axes = _figure(height=3.6)
+    figure, axes = new_figure(height=3.6)
     sizes = np.array([size for size, _ in points.values()])
     x = np.geomspace(sizes.min() / 1.4, sizes.max() * 1.4, 100)
     axes.plot(x, bandwidth / x, color=VERMILION, label=f"{bandwidth:.0f} GB/s ÷ size: no faster")
@@ -165,13 +117,13 @@ def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: st
     axes.set_xlabel("weights read for each token (GB)")
     axes.set_ylabel("tokens per second")
     axes.legend(frameon=False)
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 
 def cache_growth(tokens: np.ndarray, caches: dict[str, np.ndarray], title: str) -> Figure:
     """Gigabytes of key-value cache against the length of the context, a line for each model."""
-    figure, axes = _figure(height=3.4)
+    figure, axes = new_figure(height=3.4)
     for (name, gigabytes), colour in zip(caches.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
         axes.plot(tokens, gigabytes, color=colour)
         axes.annotate(
@@ -181,13 +133,13 @@ def cache_growth(tokens: np.ndarray, caches: dict[str, np.ndarray], title: str) 
     axes.set_ylabel("key-value cache in FP16 (GB)")
     axes.set_xlim(0, tokens[-1] * 1.28)
     axes.set_ylim(bottom=0)
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 
 def agreement(shares: dict[str, tuple[float, float, float]], title: str) -> Figure:
     """Share of positions with the same most likely token; (share, low, high) for each file."""
-    figure, axes = _figure(height=1.0 + 0.4 * len(shares))
+    figure, axes = new_figure(height=1.0 + 0.4 * len(shares))
     names = list(shares)[::-1]
     values = np.array([shares[name] for name in names])
     errors = np.abs(values[:, 1:].T - values[:, 0])
@@ -196,7 +148,7 @@ def agreement(shares: dict[str, tuple[float, float, float]], title: str) -> Figu
         axes.text(1, row, f"{value:.1%}", va="center", color="white", fontweight="bold")
     axes.set_xlim(0, 102)
     axes.set_xlabel("positions with the same next token (%), with 95 % intervals")
-    _title(axes, title)
+    write_title(axes, title)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,30 @@ ALL = {
 }
 
 WRONG = {
+    "decode_fp16": [
+        lambda bits: 1.0,
+        lambda bits: (-1) ** int(bits[0]) * (1 + int(bits[6:], 2) / 1024) * 2.0 ** (int(bits[1:6], 2) - 15),
+        lambda bits: int(bits, 2),
+        16,
+    ],
+    "largest_e4m3": [480, 240, 896, 1.75, 256, 449, "448x"],
+    "chosen_formats": [
+        {"A": "fp16", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e4m3"},
+        {"A": "bf16", "B": "bf16", "C": "fp8_e5m2", "D": "fp8_e4m3"},
+        {"A": "bf16", "B": "fp16", "C": "fp8_e4m3", "D": "fp8_e4m3"},
+        {"A": "bf16", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e5m2"},
+        {"A": "bf16"},
+        "bf16",
+    ],
+    "absmax_bits": [
+        lambda x, bits: (np.rint(x / x.max() * (2 ** (bits - 1) - 1)), x.max() / (2 ** (bits - 1) - 1)),
+        lambda x, bits: (x, np.abs(x).max() / 2 ** (bits - 1)),
+        lambda x, bits: (x * 0, np.abs(x).max() / 127),
+        lambda x, bits: (x / 2, np.abs(x).max() / (2 ** (bits - 1) - 1)),
+        lambda x, bits: 1,
+    ],
+    "zero_code": [63.75, 63, 128, 0, -64, 65, "z"],
+    "wrapped_value": [-1, -128 / 127 * 0.4, -62, 0.195, "x", None],
     "parameter_count": [0, 1_100_048_384 - 32_000 * 2048, 1_100_048_383.5, "1.1B", None, 1_100_048_384 - 2048],
     "tensor_bytes": [lambda e: 0, lambda e: 4 * e["shape"][0], lambda: 1, 7],
     "classroom_minutes": [11, 88 / 30, 5280, -88, "long", float("nan")],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import convert, plots
+from helpers import convert, plots, plots_style
 
 
 def axes_of(figure):
@@ -79,5 +79,7 @@ def test_pictures_are_detached_from_pyplot_and_described():
 
 
 def test_colours_are_distinguishable():
-    palette = [plots.BLUE, plots.ORANGE, plots.GREEN, plots.VERMILION, plots.SKY, plots.PURPLE, plots.YELLOW]
+    palette = [
+        getattr(plots_style, name) for name in ("BLUE", "ORANGE", "GREEN", "VERMILION", "SKY", "PURPLE", "YELLOW")
+    ]
     assert len(set(palette)) == 7

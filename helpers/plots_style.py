@@ -1,0 +1,59 @@
+"""What all figures share: colours that colour-blind readers can tell apart, one style, detached figures.
+
+Detached means: made without pyplot, so a notebook shows a figure once, as the value of its cell.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import textwrap
+
+# Okabe and Ito's palette: distinguishable with every common kind of colour blindness.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#7F7F7F"
+TYPE_COLOURS = {
+    "F32": GREY, "F16": "#BBBBBB", "BF16": "#BBBBBB", "Q8_0": BLUE, "Q6_K": SKY, "Q5_K": GREEN, "Q5_1": "#1B7837",
+    "Q5_0": "#66C2A5", "Q4_K": ORANGE, "Q4_1": YELLOW, "Q4_0": "#FDBF6F", "IQ4_NL": "#C49A00",
+    "Q3_K": VERMILION, "Q2_K": PURPLE,
+}  # fmt: skip
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 110,
+}
+
+
+def figure(width: float = 7.5, height: float = 3.2, rows: int = 1, columns: int = 1, **options):
+    """Return a Figure that a notebook can show without pyplot, and its axes (an array if there are several)."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        picture = _figure_class()(figsize=(width, height), layout="constrained")
+        return picture, picture.subplots(rows, columns, **options)
+
+
+@functools.cache
+def _figure_class() -> type:
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        def _repr_png_(self):
+            """Draw for the notebook; the title becomes the picture's alternative text."""
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=110)
+            return buffer.getvalue(), {"alt": self.axes[0].get_title(loc="left").replace("\n", " ")}
+
+    return Picture
+
+
+def title(axes, text: str) -> None:
+    """Write the finding above the axes, left-aligned and wrapped."""
+    axes.set_title("\n".join(textwrap.wrap(text, 72)), loc="left", fontsize=11, fontweight="bold")
