@@ -108,18 +108,27 @@ def tokens_per_second(llm: Llama, prompt_tokens: int = 64, new_tokens: int = 32)
 
 def trained_context(file: gguf_file.Summary) -> int:
     """Return the number of tokens the model was trained to look back over."""
-    return int(file.metadata[f"{file.metadata['general.architecture']}.context_length"])
+    return _number(file, "context_length")
 
 
 def kv_cache_bytes(file: gguf_file.Summary, n_ctx: int, bytes_per_value: int = 2) -> int:
     """Return the size of the key-value cache: 2 × layers × KV heads × head size × tokens × bytes."""
-    architecture = file.metadata["general.architecture"]
+    heads = _number(file, "attention.head_count")
+    kv_heads = _number(file, "attention.head_count_kv", heads)
+    head_size = _number(file, "embedding_length") // heads
+    return 2 * _number(file, "block_count") * kv_heads * head_size * n_ctx * bytes_per_value
 
-    def value(key: str) -> int:
-        return int(file.metadata[f"{architecture}.{key}"])
 
-    head_size = value("embedding_length") // value("attention.head_count")
-    return 2 * value("block_count") * value("attention.head_count_kv") * head_size * n_ctx * bytes_per_value
+def _number(file: gguf_file.Summary, key: str, default: int | None = None) -> int:
+    """Return a number of the architecture's metadata; raise InputError if the file has none and there is no default."""
+    architecture = file.metadata.get("general.architecture")
+    value = file.metadata.get(f"{architecture}.{key}", default)
+    if not isinstance(value, int) or value < 1:
+        raise InputError(
+            f"{file.path.name} does not say its {key} (it has {value!r}). It is a GGUF, but no complete language "
+            "model. Make it with convert.to_gguf."
+        )
+    return value
 
 
 @contextlib.contextmanager

@@ -1,13 +1,14 @@
 """Checks never raise and refuse wrong answers made on purpose. Solutions are tested with the notebooks."""
 
 import inspect
+import struct
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import checks
+from helpers import blocks, checks
 
 ALL = {
     name: check
@@ -40,6 +41,30 @@ WRONG = {
     ],
     "zero_code": [63.75, 63, 128, 0, -64, 65, "z"],
     "wrapped_value": [-1, -128 / 127 * 0.4, -62, 0.195, "x", None],
+    "pack_block": [
+        lambda x: bytes(18),
+        lambda x: b"",
+        lambda x: blocks.quantize(np.array(x), "Q4_1").tobytes(),
+        lambda x: blocks.quantize(np.abs(x), "Q4_0").tobytes(),
+        lambda x: (lambda b: b[:2] + bytes((v & 15) << 4 | v >> 4 for v in b[2:]))(
+            blocks.quantize(np.array(x), "Q4_0").tobytes()
+        ),
+        lambda x: blocks.quantize(np.array(x), "Q4_0").tobytes()[:2] + bytes(16),
+        18,
+    ],
+    "q6_k_bytes": [
+        1_099_956_224 // 256 * 210,
+        1_099_956_224 * 6 // 8 + 92_160 * 4,
+        1_100_048_384 // 256 * 210,
+        0.5,
+        "x",
+    ],
+    "read_header": [
+        lambda data: struct.unpack("<IQQ", data[4:24].ljust(20)),
+        lambda data: struct.unpack(">IQQ", data[4:24]),
+        lambda data: (3, 201, 23),
+        24,
+    ],
     "parameter_count": [0, 1_100_048_384 - 32_000 * 2048, 1_100_048_383.5, "1.1B", None, 1_100_048_384 - 2048],
     "tensor_bytes": [lambda e: 0, lambda e: 4 * e["shape"][0], lambda: 1, 7],
     "classroom_minutes": [11, 88 / 30, 5280, -88, "long", float("nan")],

@@ -19,7 +19,7 @@ ROOMS = [
     ["blocks_k"],
     ["blocks"],
     ["artifacts", "rehearsal_hub", "rehearsal_protocol", "checks", "stories", "install"],
-    ["gguf_file", "hub", "llama_tools", "plots", "plots_numbers", "rebuild", "train"],
+    ["gguf_file", "hub", "llama_tools", "plots", "plots_blocks", "plots_formats", "plots_quantize", "rebuild", "train"],
     ["models"],
     ["runtime"],
     ["convert"],
