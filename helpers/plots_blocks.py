@@ -98,17 +98,28 @@ def error_against_bits(points: dict[str, tuple[float, float]], title: str) -> Fi
     axes.plot(x, anchor * 2.0**-x, color=GREY, linestyle="--", linewidth=1, label="half the error for each bit")
     for name, (b, e) in points.items():
         axes.plot(b, e, "o", color=TYPE_COLOURS.get(name, PURPLE), markersize=8, markeredgecolor="black")
-        left = name in ("Q4_K", "NF4", "Q5_K", "MXFP4")  # where two share their bits
+        x, y = _NUDGES.get(name, (8, -3))
         axes.annotate(
-            name, (b, e), xytext=(-7 if left else 7, -3), textcoords="offset points",
-            ha="right" if left else "left", fontsize=9,
-        )  # fmt: skip
+            name, (b, e), xytext=(x, y), textcoords="offset points", ha="right" if x < 0 else "left", fontsize=9
+        )
     axes.set_yscale("log")
     axes.set_xlabel("bits per weight, scales included")
     axes.set_ylabel("error ÷ weight (root mean square)")
     axes.legend(frameon=False, loc="lower left")
     write_title(axes, title)
     return figure
+
+
+# Where formats share their bits, labels would cover each other: points to the right and up.
+_NUDGES = {
+    "NF4": (-8, 1),
+    "Q4_K": (-8, -9),
+    "Q4_0": (8, 3),
+    "IQ4_NL": (8, -12),
+    "Q4_1": (8, -1),
+    "Q5_K": (-8, -6),
+    "MXFP4": (8, 2),
+}
 
 
 def type_map(tensors: list[Tensor], layers: int, title: str) -> Figure:
