@@ -51,6 +51,11 @@ def _figure_class() -> type:
             self.savefig(buffer, format="png", dpi=110)
             return buffer.getvalue(), {"alt": self.axes[0].get_title(loc="left").replace("\n", " ")}
 
+        def _repr_mimebundle_(self, **_):
+            """As above; asked before the picture formatters that ipywidgets switches on for every Figure."""
+            data, metadata = self._repr_png_()
+            return {"image/png": data, "text/plain": repr(self)}, {"image/png": metadata}
+
     return Picture
 
 
