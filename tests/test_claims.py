@@ -1,0 +1,139 @@
+"""Every number of the two articles behind Part I: where it stands in a notebook, what we find, and the verdict.
+
+right: ours agrees within 1 %. loose: true with a grain of salt (up to 35 % off, or a condition is missing).
+wrong: it is something else. The quotes are looked up in the articles where those are at hand.
+"""
+
+import re
+from dataclasses import dataclass
+
+import nbformat
+import numpy as np
+import pytest
+
+from helpers import artifacts, blocks, quantize
+from helpers.formats import FORMATS
+
+ROOT = artifacts.ROOT
+SEEDS = ROOT.parent / "shared" / "seeds"
+LLAMA_7B, TINYLLAMA = 6_738_415_616, 1_100_048_384
+ARRAY = np.array([1.2, -0.5, -4.3, 1.2, -3.1, 0.8, 2.4, 5.4])
+SYMMETRIC = quantize.absmax(ARRAY)
+
+
+@dataclass(frozen=True)
+class Claim:
+    seed: str
+    quote: str  # a few words of the article, to find the place
+    article: object  # what it says
+    ours: object  # what we compute
+    verdict: str
+    notebook: str
+    stands: str  # words of the notebook's text or output
+
+
+CLAIMS = [
+    # Memory
+    Claim("002", "chama 3 400B", 400e9, 405e9, "loose", "01", "405 billion parameters"),
+    Claim("002", "cada parâmetro ocupará 4 bytes", 4, FORMATS["fp32"].width / 8, "right", "01", '"FP32": 32'),
+    Claim("002", "400(10e9)4 bytes = 1,6 TB", 1.6e12, 400 * 10e9 * 4, "wrong", "01", "as written 16 TB, as meant 1.6 TB"),
+    Claim("002", "20 GPUs com 80 GB", 20, -(-1623.1 // 80), "loose", "01", "405B in FP32: 1,623 GB, and 20 cards have 1,600 GB"),
+    Claim("002", "70(10e9)4 bytes = 280 GB", 280e9, 70 * 10e9 * 4, "wrong", "01", "70B × 4 bytes = 280 GB"),
+    Claim("002", "4 GPUs com 80 GB", 4, -(-282.3 // 80), "right", "01", "four cards of 80 GB for 70B in FP32"),
+    Claim("002", "70(10e9)0,5 bytes = 35 GB", 35e9, 70 * 10e9 * 0.5, "wrong", "01", "70B × 0.5 bytes = 35 GB"),
+    Claim("002", "2 GPUs com 24 GB", 2, -(-37.3 // 24), "right", "01", "two of 24 GB at half a byte each"),
+    Claim("000", "mais de 12 GB de VRAM", "FP32", "FP16", "wrong", "01", "12.55 GiB in **FP16**"),
+    Claim("000", "cerca de 28 GB no FP32", 28e9, 7e9 * 32 / 8, "right", "01", "28, 14, 7 and 3.5 GB"),
+    Claim("000", "cerca de 14 GB mesmo no FP16", 14e9, 7e9 * 16 / 8, "right", "01", "28, 14, 7 and 3.5 GB"),
+    Claim("000", "cerca de 7 GB com", 7e9, LLAMA_7B * blocks.BITS_PER_WEIGHT["Q8_0"] / 8, "loose", "01", "last round ones"),
+    Claim("000", "cerca de 4 GB com", 4e9, LLAMA_7B * blocks.BITS_PER_WEIGHT["Q4_0"] / 8, "loose", "03", '"4-bit" file has at least 4.5'),
+    Claim("000", "TinyLlama 1.1B", 1.1e9, TINYLLAMA, "right", "03", "1_100_048_384"),
+    Claim("000", "aproximadamente pela metade", 2, 16 / blocks.BITS_PER_WEIGHT["Q8_0"], "loose", "05", "1.88 times, not 2"),
+    Claim("000", "alguns GB de tamanho", 2e9, TINYLLAMA * 8.5 / 8, "wrong", "05", "it has 1.17 GB"),
+    Claim("000", "significa “quantizar para 8 bits”", 8, blocks.BITS_PER_WEIGHT["Q8_0"], "loose", "03", "8.5 bits per weight"),
+    Claim("000", "para 4 bits ou 8 bits", "converter makes 4 bits", "quantizer makes 4 bits", "wrong", "05", "no 4-bit type among them"),
+    Claim("000", "formato de arquivo único", 1, "pieces", "loose", "05", "--split-max-size"),
+    # Formats
+    Claim("000", "2.31384. No FP32, apenas esse número usa 32 bits", 32, FORMATS["fp32"].width, "right", "01", "2.31384 in eight formats"),
+    Claim("000", "Talvez isso se torne 2.3", 2.3, float(FORMATS["fp8_e4m3"].round(2.31384)), "loose", "01", "no binary format holds 2.3"),
+    Claim("002", "o FP16 é que ele não atinge valores tão altos", True, FORMATS["fp16"].max < FORMATS["fp32"].max, "right", "01", "FP16 ends at 65,504"),
+    Claim("002", "mesma quantidade de bits de expoente", 8, FORMATS["tf32"].exponent_bits, "right", "01", "TF32** has the range of FP32"),
+    Claim("002", "vantagem de ocupar menos memória", 19, 32, "wrong", "01", "no array\nof TF32 exists"),
+    Claim("002", "TF32 tem um total de 19 bits", 19, FORMATS["tf32"].width, "right", "01", "in 19 bits"),
+    Claim("002", "o BF16 tem 16 bits", 16, FORMATS["bf16"].width, "right", "01", "BF16 is the upper half of FP32"),
+    Claim("002", "-128 a 127 e de 0 a 255", [-128, 127, 0, 255], [FORMATS["int8"].min, FORMATS["int8"].max, FORMATS["uint8"].min, FORMATS["uint8"].max], "right", "01", "INT8 holds −128 to 127 and UINT8 0 to 255"),
+    Claim("002", "cada parâmetro ocupa 1 byte em comparação com os 4 bytes", 4, FORMATS["fp32"].width / FORMATS["int8"].width, "right", "01", '"INT8": 8'),
+    Claim("002", "podem representar um pequeno intervalo de números e também apenas números inteiros", "overflow", "a scale removes it", "loose", "01", "A scale removes that problem"),
+    Claim("002", "armazenados em FP16 e são usados para modificar os valores FP32", "enough", "needs loss scaling", "loose", "01", "it is incomplete"),
+    # Quantization
+    Claim("002", "os limites de UINT8 são -127 e 127", [-127, 127], [0, 255], "wrong", "02", "an unsigned byte holds 0 to 255"),
+    Claim("002", "multiplicar 0,3 por 127, o que dá 38,1", 38.1, 0.3 * 127, "right", "02", "0.3 → 38 → 0.29921"),
+    Claim("002", "arredondar para 38", 38, int(quantize.absmax([0.3, 1]).codes[0]), "right", "02", "0.3 → 38 → 0.29921"),
+    Claim("002", "dividir 38 por 127, o que dá 0,2992", 0.2992, 38 / 127, "right", "02", "0.29921"),
+    Claim("002", "temos um erro de 0,008", 0.008, 0.3 - 38 / 127, "wrong", "02", "error 0.00079"),
+    Claim("002", "o zero de FP32 corresponde ao zero do novo formato", "zero-point", "symmetric", "wrong", "02", "**Both are symmetric.**"),
+    Claim("002", "primeiro divida a matriz", "by the maximum", "by the largest magnitude", "wrong", "02", "The scale must come from max |x|"),
+    Claim("002", "[1.2, -0.5, -4.3, 1.2, -3.1, 0.8, 2.4, 5.4]", ARRAY.tolist(), ARRAY.tolist(), "right", "02", "[1.2, -0.5, -4.3, 1.2, -3.1, 0.8, 2.4, 5.4]"),
+    Claim("002", "valor máximo é 5,4", 5.4, ARRAY.max(), "right", "02", "÷ 5.4"),
+    Claim("002", "[0.2222222222, -0.09259259259, -0.7962962963, 0.2222222222, -0.5740740741, 0.1481481481, 0.4444444444, 1]", [0.2222222222, -0.09259259259, -0.7962962963, 0.2222222222, -0.5740740741, 0.1481481481, 0.4444444444, 1], (ARRAY / 5.4).tolist(), "right", "02", "0.2222 -0.0926 -0.7963"),
+    Claim("002", "multiplicarmos todos os valores por 127", [28.22222222, -11.75925926, -101.1296296, 28.22222222, -72.90740741, 18.81481481, 56.44444444, 127], (ARRAY / 5.4 * 127).tolist(), "right", "02", "28.222"),
+    Claim("002", "[28,22222222, -11.75925926, -101.1296296, 28.22222222, -72.90740741, 18.81481481, 56.44444444, 127]", 127, SYMMETRIC.high, "right", "02", "56.444"),
+    Claim("002", "[28, -12, -101, 28, -73, 19, 56, 127]", [28, -12, -101, 28, -73, 19, 56, 127], SYMMETRIC.codes.tolist(), "right", "02", "[28, -12, -101, 28, -73, 19, 56, 127]"),
+    Claim("002", "[0,2204724409, -0.09448818898, -0.7952755906, 0.2204724409, -0.5748031496, 0.1496062992, 0.4409448819, 1]", [0.2204724409, -0.09448818898, -0.7952755906, 0.2204724409, -0.5748031496, 0.1496062992, 0.4409448819, 1], (SYMMETRIC.codes / 127).tolist(), "right", "02", "All its numbers are right"),
+    Claim("002", "[1,190551181, -0.5102362205, -4.294488189, 1.190551181, -3.103937008, 0.8078740157, 2.381102362, 5.4]", [1.190551181, -0.5102362205, -4.294488189, 1.190551181, -3.103937008, 0.8078740157, 2.381102362, 5.4], SYMMETRIC.dequantize().tolist(), "right", "02", "1.1906 -0.5102 -4.2945"),
+    Claim("002", "valor máximo de UINT8", 127, 255, "wrong", "02", "Those are limits of **INT8**"),
+    Claim("002", "Há três maneiras", 3, 4, "loose", "02", "There is at least a fourth"),
+    Claim("002", "passagem para frente em dois modelos", 2, 1, "wrong", "02", "it keeps one"),
+]  # fmt: skip
+# What is no claim: picture numbers of the page, and the address of the file in the article's example.
+NO_CLAIM = r"link image \d+|tinyllama-1\.1b-chat\.Q8_0\.gguf|chama 3 400B|FLUX\.1\S*|Q[48]_0|q8_0|\d\. [A-Z]\w+"
+
+
+def pages(number: str) -> str:
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        found.append(cell.source)
+        for output in cell.get("outputs", []):
+            found += [output.get("text", ""), *(v for v in output.get("data", {}).values() if isinstance(v, str))]
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: f"{c.seed}: {c.quote[:40]}")
+class TestClaim:
+    def test_verdict_follows_from_the_numbers(self, claim):
+        assert claim.verdict in ("right", "loose", "wrong")
+        try:
+            article, ours = np.asarray(claim.article, float), np.asarray(claim.ours, float)
+        except (TypeError, ValueError):
+            assert (claim.article == claim.ours) == (claim.verdict == "right")
+            return
+        off = float(np.max(np.abs(article - ours) / np.abs(np.where(ours == 0, 1, ours))))
+        assert (
+            off <= 0.01 if claim.verdict == "right" else off > 0.01 if claim.verdict == "wrong" else 0.01 < off < 0.35
+        )
+
+    def test_it_stands_in_the_notebook(self, claim):
+        def squeeze(text: str) -> str:
+            return " ".join(text.split())
+
+        assert squeeze(claim.stands) in squeeze(pages(claim.notebook))
+
+    def test_it_is_quoted_from_the_article(self, claim):
+        if not SEEDS.exists():
+            pytest.skip("the articles are not part of the repository")
+        (path,) = SEEDS.glob(f"{claim.seed}_*.txt")
+        assert claim.quote in path.read_text()
+
+
+@pytest.mark.parametrize("seed", ["000", "002"])
+def test_no_number_of_the_article_is_left_out(seed):
+    if not SEEDS.exists():
+        pytest.skip("the articles are not part of the repository")
+    (path,) = SEEDS.glob(f"{seed}_*.txt")
+    text = path.read_text().split("Últimos posts")[0].split("Deixe um comentário")[0]
+    text = re.sub(NO_CLAIM, "", text)
+    text = re.sub(r"\b(FP|BF|TF|INT)\d+|UINT8|[Qq]\d_\d", "", text)
+    quotes = " ".join(claim.quote + f" {claim.article}" for claim in CLAIMS if claim.seed == seed)
+    for number in re.findall(r"\d[\d.,]*\d|\d", text):
+        assert number in quotes or number.replace(",", ".") in quotes, number
