@@ -6,7 +6,8 @@
 
 All are decoded; Q4_K and Q6_K are encoded as well, by the search of ggml's `quantize_row_q4_K_ref` and
 `quantize_row_q6_K_ref` (ggml-quants.c): try about twenty scales for each sub-block, compute for each the best
-fit in closed form, keep the one with the smallest weighted error, then quantize the scales themselves.
+fit in closed form, keep the one with the smallest weighted error, then quantize the scales themselves. Bytes may
+differ from ggml's where trials fit equally well, and where a scale becomes 0: codes that mean nothing are 0 here.
 
     encode_…(x)     (blocks, 256) float32   →  (blocks, bytes) uint8
     decode_…(data)  (blocks, bytes) uint8   →  (blocks, 256) float32

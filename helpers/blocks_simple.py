@@ -1,14 +1,15 @@
 """Block formats with one scale for 32 weights (NF4: 64). Each function takes all blocks at once.
 
-    encode_…(x)       (blocks, 32) float32  →  (blocks, bytes) uint8
-    decode_…(data)    (blocks, bytes) uint8 →  (blocks, 32) float32
+    encode_…(x)       (blocks, weights) float32  →  (blocks, bytes) uint8
+    decode_…(data)    (blocks, bytes) uint8      →  (blocks, weights) float32
 
-Encoders give the bytes of ggml's `quantize_row_…_ref` (ggml-quants.c); a test compares them. The layouts:
+Encoders give the bytes of ggml's `quantize_row_…_ref` (ggml-quants.c), but for NF4, which ggml does not have; a
+test compares them. The layouts:
 
     Q8_0    scale FP16 | 32 × int8                          Q5_0, Q5_1   as Q4_0, Q4_1 with 4 bytes of fifth bits
     Q4_0    scale FP16 | 16 bytes of two 4-bit codes        MXFP4        exponent E8M0 | 16 bytes of two E2M1 codes
     Q4_1    scale, minimum FP16 | 16 bytes                  IQ4_NL       scale FP16 | 16 bytes of two table indices
-    NF4     scale FP32 | 32 bytes, the layout of bitsandbytes
+    NF4     scale FP32 | 32 bytes, nibbles as in bitsandbytes (which keeps its scales in a tensor of their own)
 
 Two 4-bit codes share a byte: weight j in the low half, weight j + 16 in the high half (NF4: neighbours, high first).
 """

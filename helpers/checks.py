@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -75,40 +77,57 @@ def decode_fp16(answer) -> Verdict:
         found = float(answer(bits))
         if found != expected and not (math.isnan(found) and math.isnan(expected)):
             return not_yet(f"for {bits} you return {found}, it should be {expected}: {why}.")
+    for code, expected in enumerate(np.arange(2**16, dtype=np.uint16).view(np.float16).tolist()):
+        found = float(answer(f"{code:016b}"))
+        if math.isnan(expected) != math.isnan(found) or (
+            not math.isnan(expected) and (found != expected or math.copysign(1, found) != math.copysign(1, expected))
+        ):
+            return not_yet(f"for {code:016b} you return {found}, it should be {expected}.")
     return correct("normal, subnormal, infinite and NaN: all 65,536 patterns follow these four rules.")
 
 
 @check
-def largest_e4m3(answer) -> Verdict:
-    """The largest finite number of FP8 E4M3."""
-    hints = {
-        480: "exponent and fraction all ones is NaN here, so the fraction 111 is not available at the top.",
-        240: "right if the whole top exponent were reserved, as in IEEE formats. E4M3 gives up one code only.",
-        896: "the bias is 7: the top exponent 15 stands for 2^8.",
-        1.75: "that is the fraction with its hidden 1. Multiply by the power of two.",
-        256: "that is the power of two. Multiply by the largest fraction that is no NaN.",
-    }
-    if float(answer) == 448:
-        return correct("1.75 × 2^8 = 448. Reserving one code instead of a whole exponent nearly doubles the range.")
-    return not_yet(hints.get(float(answer), "(1 + fraction) × 2^(exponent − 7), both as large as allowed."))
+def largest_number(answer) -> Verdict:
+    """A function (exponent bits, fraction bits) → the largest number of a format with E4M3's rule."""
+    for exponent_bits, fraction_bits in ((4, 3), (5, 2), (3, 4), (2, 3)):
+        bias, top = 2 ** (exponent_bits - 1) - 1, 2**exponent_bits - 1
+        step = 2.0**-fraction_bits
+        found = float(answer(exponent_bits, fraction_bits))
+        if found == (2 - 2 * step) * 2.0 ** (top - bias):
+            continue
+        hints = {
+            (2 - step)
+            * 2.0 ** (top - bias): "exponent and fraction all ones is NaN, so the last fraction is not available.",
+            (2 - step)
+            * 2.0 ** (top - 1 - bias): "that reserves the whole top exponent, as IEEE does. Here one code is lost.",
+            (2 - 2 * step) * 2.0**top: "subtract the bias from the exponent.",
+            2.0 ** (top - bias): "that is the power of two. Multiply by the largest fraction that is no NaN.",
+        }
+        hint = hints.get(found, "(1 + fraction) × 2^(exponent − bias), both as large as allowed.")
+        return not_yet(f"for {exponent_bits} and {fraction_bits} bits you return {found:g}: {hint}")
+    return correct("448 for E4M3. Reserving one code instead of a whole exponent nearly doubles the range.")
 
 
 @check
 def chosen_formats(answer) -> Verdict:
     """One format for each of four needs."""
-    right = {"A": "bf16", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e4m3"}
-    hints = {
-        "A": "FP16 ends at 65,504.",
-        "B": "within ±2 both reach far enough, so take the longer fraction.",
-        "C": "E4M3 ends at 448.",
-        "D": "both reach 400, so take the longer fraction.",
-    }
-    for need, name in right.items():
-        if answer[need] is ...:
+    from helpers.formats import FORMATS
+
+    needs = {"A": (16, 2e5, "bf16"), "B": (16, 2, "fp16"), "C": (8, 1e4, "fp8_e5m2"), "D": (8, 400, "fp8_e4m3")}
+    for need, (width, largest, right) in needs.items():
+        name = answer.get(need, ...)
+        if name is ...:
             return not_yet(f"replace the three dots of {need} by the name of a format.")
-        if answer[need] != name:
-            return not_yet(f"{need}: {hints[need]}")
-    return correct("range first, then digits: that is the order in which to choose.")
+        form = FORMATS.get(str(name).lower())
+        if form is None:
+            return not_yet(f"{need}: {name!r} is none of fp16, bf16, fp8_e4m3, fp8_e5m2.")
+        if form.width != width:
+            return not_yet(f"{need} allows {width} bits, {form.title} has {form.width}.")
+        if form.max < largest:
+            return not_yet(f"{need}: {form.title} ends at {form.max:,.0f}.")
+        if str(name).lower() != right:
+            return not_yet(f"{need}: both formats of {width} bits reach far enough, so take the longer fraction.")
+    return correct("width, range, then digits: that is the order in which to choose.")
 
 
 # Notebook 02
@@ -117,23 +136,20 @@ def chosen_formats(answer) -> Verdict:
 @check
 def absmax_bits(answer) -> Verdict:
     """A function (x, bits) → (codes, scale), symmetric."""
-    import numpy as np
-
-    for x in ([1.2, -0.5, -4.3, 5.4], [0.1, -0.9, 0.4, 0.2]):
-        for bits in (8, 4, 2):
+    for x in ([1.2, -0.5, -4.3, 5.4], [0.1, -0.9, 0.4, 0.2], [-7.0, 2.0, 3.0]):
+        for bits in (8, 5, 4, 3, 2):
             codes, scale = answer(np.array(x), bits)
-            codes, expected = np.asarray(codes, float), max(map(abs, x)) / (2 ** (bits - 1) - 1)
-            if abs(scale - max(x) / (2 ** (bits - 1) - 1)) < 1e-9 and max(x) < max(map(abs, x)):
+            codes, scale = np.asarray(codes, float), float(np.squeeze(scale))
+            largest, levels = max(map(abs, x)), 2 ** (bits - 1) - 1
+            if math.isclose(scale, max(x) / levels, rel_tol=1e-6) and max(x) < largest:
                 return not_yet("the scale comes from the largest magnitude, not from the largest number.")
-            if abs(scale * 2 ** (bits - 1) - max(map(abs, x))) < 1e-9:
+            if math.isclose(scale, largest / (levels + 1), rel_tol=1e-6):
+                return not_yet(f"for {bits} bits the codes run from {-levels} to {levels}: divide by 2^(bits−1) − 1.")
+            if not math.isclose(scale, largest / levels, rel_tol=1e-6):
                 return not_yet(
-                    f"for {bits} bits the largest code is {2 ** (bits - 1) - 1}: one code of each kind is lost."
+                    f"for {x} at {bits} bits the scale should be {largest / levels:.4g}, yours is {scale:.4g}."
                 )
-            if abs(scale - expected) > 1e-9:
-                return not_yet(
-                    f"for {x} at {bits} bits the scale should be {expected:.4g}, yours is {float(scale):.4g}."
-                )
-            if not np.array_equal(codes, np.rint(np.array(x) / expected)):
+            if not np.array_equal(codes, np.rint(np.array(x) / (largest / levels))):
                 return not_yet("the codes should be whole numbers: round x ÷ scale to the nearest.")
     return correct("max |x| gets the code 2^(bits−1) − 1; everything else follows.")
 
@@ -149,24 +165,24 @@ def zero_code(answer) -> Verdict:
         63: "round to the nearest whole number.",
         128: "that would be right for a symmetric range.",
         0: "code 0 belongs to the smallest number, −1.",
-        -64: "mind the sign: the real 0 lies above the smallest number.",
+        -64: "that is the zero point in INT8, whose lowest code is −128 (or a slip of the sign). UINT8 starts at 0.",
     }
     return not_yet(hints.get(number, "z = round(lowest code − lowest number ÷ scale), with scale = 4 ÷ 255."))
 
 
 @check
 def wrapped_value(answer) -> Verdict:
-    """What is read back for −1.0 after the broken rule."""
+    """What is read back for −1.1 after the broken rule."""
     number = float(answer)
-    if abs(number - -62 / 127 * 0.4) < 1e-3:
-        return correct("−318 keeps its lowest 8 bits, −62, and comes back as −0.195: a fifth of what it was.")
-    if abs(number + 1) < 0.01:
-        return not_yet("that would be right if −318 could be stored. INT8 ends at −128.")
+    if abs(number - -93 / 127 * 0.4) < 1e-3:
+        return correct("−349 keeps its lowest 8 bits, −93, and comes back as −0.293: a quarter of what it was.")
+    if abs(number + 1.1) < 0.01:
+        return not_yet("that would be right if −349 could be stored. INT8 ends at −128.")
     if abs(number - -128 / 127 * 0.4) < 1e-3:
         return not_yet("that is what clipping would give. The rule stores the lowest 8 bits.")
-    if abs(number - -62) < 1e-3:
+    if abs(number - -93) < 1e-3:
         return not_yet("that is the code. Read it back: ÷ 127 × 0.4.")
-    return not_yet("−1.0 ÷ 0.4 × 127 = −317.5 → −318; add or subtract 256 until it fits; then ÷ 127 × 0.4.")
+    return not_yet("−1.1 ÷ 0.4 × 127 = −349.25 → −349; add or subtract 256 until it fits; then ÷ 127 × 0.4.")
 
 
 # Notebook 03
@@ -175,24 +191,37 @@ def wrapped_value(answer) -> Verdict:
 @check
 def pack_block(answer) -> Verdict:
     """A function from 32 floats to the 18 bytes of a Q4_0 block."""
-    import numpy as np
-
     from helpers import blocks
 
-    cases = [np.linspace(-1, 0.8, 32), np.linspace(-0.5, 2, 32), np.zeros(32), np.sin(np.arange(32.0))]
+    cases = [
+        np.linspace(-1, 0.8, 32),
+        np.linspace(-0.5, 2, 32),
+        np.sin(np.arange(32.0)),
+        np.zeros(32),
+        np.concatenate([[-4.0], np.arange(31) / 4 - 3.75]),  # codes in the middle between two
+        np.concatenate([[3.0, -3.0], np.linspace(-2, 2, 30)]),  # two numbers of largest magnitude
+        np.random.default_rng(72).standard_normal(32),  # the scale before and after rounding differ in effect
+    ]
     for x in cases:
         expected = blocks.quantize(x, "Q4_0").tobytes()
-        found = bytes(bytearray(answer([float(v) for v in x.astype(np.float32)])))
+        found = answer([float(v) for v in x.astype(np.float32)])
+        found = found if isinstance(found, bytes) else np.asarray(found).astype(np.uint8).tobytes()
         if len(found) != 18:
             return not_yet(f"a block has 18 bytes, 2 of scale and 16 of codes; yours has {len(found)}.")
-        if found[:2] != expected[:2] and any(x):
-            largest = float(max(x, key=abs))
-            return not_yet(f"the scale is wrong: the largest magnitude with its sign, {largest:.3g}, ÷ −8, as FP16.")
-        swapped = bytes((byte & 15) << 4 | byte >> 4 for byte in expected[2:])
-        if found[2:] != expected[2:]:
-            if found[2:] == swapped:
-                return not_yet("the halves are swapped: weight j belongs into the low half of byte j.")
-            return not_yet("the codes are wrong: x ÷ d + 8.5, cut off, at most 15; weights j and j + 16 share byte j.")
+        if found == expected or (not any(x) and found[2:] == expected[2:]):
+            continue
+        if not any(x):
+            return not_yet("a block of zeros should get the code 8 everywhere, as in C: mind the division by zero.")
+        largest = float(max(x, key=abs))
+        if found[:2] != expected[:2]:
+            return not_yet(
+                f"the scale is wrong: the (first) largest magnitude with its sign, {largest:.3g}, ÷ −8, as FP16."
+            )
+        if found[2:] == bytes((byte & 15) << 4 | byte >> 4 for byte in expected[2:]):
+            return not_yet("the halves are swapped: weight j belongs into the low half of byte j.")
+        return not_yet(
+            "codes are wrong: x ÷ d (before d becomes FP16) + 8.5, cut off, at most 15; j and j + 16 share a byte."
+        )
     return correct("the same 18 bytes that llama.cpp would write.")
 
 
@@ -220,7 +249,7 @@ def read_header(answer) -> Verdict:
         found = tuple(answer(struct.pack("<4sIQQ", b"GGUF", *numbers)))
         if found != numbers:
             return not_yet(f"for {numbers} you return {found}. After the magic come 4, 8 and 8 bytes, little-endian.")
-    for wrong in (b"<!doctype html><html>...", b"GGUF\x03\x00", b""):
+    for wrong in (b"<!doctype html><html>...", b"GGML" + bytes(20), b"GGUF\x03\x00", b""):
         try:
             answer(wrong)
         except ValueError:

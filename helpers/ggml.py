@@ -13,6 +13,9 @@ import numpy as np
 
 from helpers.errors import InputError
 
+# Others either need an importance matrix or end the process when they are asked for.
+TYPES = ("F16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "MXFP4")
+
 
 def quantize(x: np.ndarray, kind: str) -> np.ndarray:
     """Return the bytes that ggml's `ggml_quantize_chunk` makes of a matrix, on one thread.
@@ -22,11 +25,12 @@ def quantize(x: np.ndarray, kind: str) -> np.ndarray:
     """
     import gguf
 
-    try:
-        number = gguf.GGMLQuantizationType[kind]
-        weights, n_bytes = gguf.GGML_QUANT_SIZES[number]
-    except KeyError:
-        raise InputError(f"ggml has no type {kind!r}. Names are written as llama.cpp does. Try Q4_K or Q8_0.") from None
+    if kind not in TYPES:
+        raise InputError(
+            f"ggml cannot be asked for {kind!r} here. It may not exist or stop the program. Use {', '.join(TYPES)}."
+        )
+    number = gguf.GGMLQuantizationType[kind]
+    weights, n_bytes = gguf.GGML_QUANT_SIZES[number]
     x = np.ascontiguousarray(x, np.float32)
     if x.ndim != 2 or x.size == 0 or x.shape[1] % weights or not np.isfinite(x).all():
         raise InputError(

@@ -58,17 +58,21 @@ def bit_budget(budgets: dict[str, dict[str, float]], title: str) -> Figure:
     return figure
 
 
-def codebooks(values: dict[str, np.ndarray], title: str) -> Figure:
-    """A stroke for each value of each 4-bit codebook, scaled to a largest magnitude of 1, over a bell curve."""
+def codebooks(values: dict[str, np.ndarray], seen: np.ndarray, title: str) -> Figure:
+    """A stroke for each value of each 4-bit codebook, scaled to a largest magnitude of 1.
+
+    seen: weights divided by the largest of their block; their histogram is the shaded background.
+    """
     figure, axes = new_figure(height=1.2 + 0.5 * len(values))
-    x = np.linspace(-1.1, 1.1, 200)
-    axes.fill_between(x, -0.6, -0.6 + len(values) * np.exp(-((2.7 * x) ** 2) / 2), color="#E8F2F8", zorder=0)
+    counts, edges = np.histogram(seen, bins=61, range=(-1, 1))
+    heights = counts / counts.max() * (len(values) - 0.1)
+    axes.bar(edges[:-1], heights, width=np.diff(edges), bottom=-0.6, align="edge", color="#DDEBF4", zorder=0)
     for row, (_, numbers) in enumerate(reversed(values.items())):
         axes.vlines(numbers / np.abs(numbers).max(), row - 0.32, row + 0.32, color=BLUE, linewidth=2)
     axes.set_yticks(range(len(values)), list(values)[::-1])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(values) - 0.4)
-    axes.set_xlabel("value ÷ largest magnitude of the block (shaded: where weights are)")
+    axes.set_xlabel("value ÷ largest magnitude (shaded: the layer's weights ÷ the largest of their block)")
     write_title(axes, title)
     return figure
 
@@ -80,8 +84,8 @@ def scale_search(trials: np.ndarray, fitted: np.ndarray, plain: float, title: st
     axes.axhline(1, color=VERMILION, linestyle="--", label="smallest to largest, no search")
     best = int(np.argmin(fitted))
     axes.plot(trials[best], fitted[best] / plain, "o", color=VERMILION, markersize=9, label="taken")
-    axes.set_xlabel("levels used for the range, beyond 15")
-    axes.set_ylabel("weighted error")
+    axes.set_xlabel("trial: the range is spread over 15 + this many steps")
+    axes.set_ylabel("weighted squared error")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
     write_title(axes, title)

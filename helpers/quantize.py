@@ -1,7 +1,7 @@
 """Integer quantization: floats become small whole numbers and a scale.
 
     absmax      symmetric:  code = round(x / scale),         0 is always code 0
-    zero_point  affine:     code = round(x / scale) + zero,  the range is [min, max] of the data
+    zero_point  affine:     code = round(x / scale) + zero,  the range is that of the data, widened to hold 0
     ternary     three levels −1, 0, 1 with a scale
 
 Each works per tensor, per index of an axis (`axis=0`: one scale for each row of a matrix), or per block
@@ -38,12 +38,14 @@ class Quantized:
     def dequantize(self) -> np.ndarray:
         """Return the float32 numbers that the codes stand for, in the shape of the codes."""
         codes = self._grouped(self.codes)
-        return ((codes.astype(np.int32) - self.zero) * self.scale).astype(np.float32).reshape(self.codes.shape)
+        values = (codes.astype(np.int32) - self.zero) * self.scale.astype(np.float64)
+        largest = np.finfo(np.float32).max  # a scale rounded up can lead beyond it
+        return np.clip(values, -largest, largest).astype(np.float32).reshape(self.codes.shape)
 
     def encode(self, x) -> Quantized:
         """Quantize other data of a fitting shape with this scale and zero point (static quantization)."""
         x = _checked(x)
-        if x.shape != self.codes.shape and self.scale.size > 1:
+        if x.shape != self.codes.shape and (self.scale.size > 1 or self.block is not None):
             raise InputError(
                 f"The shape {x.shape} does not fit the scales made for {self.codes.shape}. Each scale belongs to one "
                 "part of that array. Quantize per tensor to reuse a scale for any shape."
@@ -52,8 +54,9 @@ class Quantized:
 
     @property
     def nbytes(self) -> int:
-        """Bytes when packed: `bits` for each code, 4 bytes for each scale, 1 for each zero point in use."""
-        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size + bool(self.zero.any()) * self.zero.size
+        """Bytes when packed: `bits` for each code, 4 bytes for each scale, in affine schemes 1 for each zero point."""
+        affine = self.high - self.low == 2**self.bits - 1  # symmetric schemes leave a code out, their zero is implied
+        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size + affine * self.zero.size
 
     @property
     def bits_per_weight(self) -> float:
@@ -71,8 +74,9 @@ def absmax(
 
     Codes run from −(2^(bits−1) − 1) to 2^(bits−1) − 1, for 8 bits from −127 to 127; with `signed=False` the
     same are stored as unsigned numbers around the zero point 2^(bits−1). One bit means the two codes −1 and 1
-    times the mean of |x|. A group of zeros gets scale 1. `clip` is None, the largest |x| to keep (larger ones
-    become that), or "mse": for each group the limit with the smallest mean squared error.
+    times the mean of |x|. A group of zeros gets scale 1 (with one bit 0) and comes back as zeros. `clip` is None,
+    the largest |x| to keep (larger ones become that), or "mse": for each group the limit, out of 75 between 1 % and
+    100 % of its range, with the smallest mean squared error.
     Raises InputError for inf, NaN, empty or non-real arrays, bits outside 1 to 8, a block that does not divide.
     """
     x = _checked(x)
@@ -86,6 +90,7 @@ def absmax(
                 "Leave clip and signed as they are."
             )
         scale = _scale(np.abs(groups).mean(axis=axes, keepdims=True, dtype=np.float64), 1)
+        scale = np.where(largest > 0, scale, np.float32(0))  # neither −1 nor 1 stands for zero
         grid = Quantized(x, scale, np.zeros(scale.shape, np.int32), 1, -1, 1, block)
         return replace(grid, codes=_encode(groups, grid).reshape(x.shape))
     high = 2 ** (bits - 1) - 1
@@ -108,7 +113,8 @@ def zero_point(
 
     The range is widened to hold 0 where it does not, so that real zero has an exact code, the zero point:
     padding and pruned weights stay 0. Codes run from −2^(bits−1) to 2^(bits−1) − 1, with `signed=False` from 0
-    to 2^bits − 1. Groups of one value are exact. `clip` as in `absmax`, or a pair (lowest, highest).
+    to 2^bits − 1. Groups of one value come back, up to the rounding of the scale. `clip` as in `absmax`, or a pair
+    (lowest, highest); "mse" shrinks both ends by one factor.
     Raises InputError as `absmax` does, and for a range wider than float32 can express in one scale.
     """
     x = _checked(x)

@@ -265,5 +265,8 @@ def test_bad_input_to_ggml():
     for x, name in ((np.ones((2, 31)), "Q4_0"), (np.ones(32), "Q4_0"), (np.full((1, 32), np.nan), "Q4_0")):
         with pytest.raises(InputError, match="ggml takes rows"):
             ggml.quantize(x, name)
-    with pytest.raises(InputError, match="no type 'Q9'"):
-        ggml.quantize(np.ones((2, 32)), "Q9")
+    for name in ("Q9", "IQ2_XXS", "Q8_K", "I8", "F64", ""):
+        with pytest.raises(InputError, match="cannot be asked for"):
+            ggml.quantize(np.ones((2, 256)), name)
+    for name in ggml.TYPES:
+        assert ggml.quantize(np.ones((2, 256)), name).dtype == np.uint8

@@ -16,31 +16,58 @@ ALL = {
     if callable(check) and hasattr(check, "__wrapped__") and not name.startswith("_")
 }
 
+
+def _fp16(bits):
+    """The right answer but for the sign of what is infinite."""
+    value = float(np.array(int(bits, 2), np.uint16).view(np.float16))
+    return abs(value) if np.isinf(value) else value
+
+
+def _pack(x, code=lambda v, d: int(v / d + 8.5), largest=lambda x: max(x, key=abs)):
+    """The right answer, unless one of its two choices is replaced."""
+    d = largest(x) / -8
+    codes = [min(15, code(v, d)) if d else 8 for v in x]
+    return struct.pack("<e", d) + bytes(codes[j] | codes[j + 16] << 4 for j in range(16))
+
+
 WRONG = {
     "decode_fp16": [
         lambda bits: 1.0,
         lambda bits: (-1) ** int(bits[0]) * (1 + int(bits[6:], 2) / 1024) * 2.0 ** (int(bits[1:6], 2) - 15),
         lambda bits: int(bits, 2),
+        lambda bits: _fp16(bits) if bits[1:6] != "00000" else int(bits[6:], 2) * 2.0**-24,
+        lambda bits: float("nan") if bits[6:] == "1" + "0" * 9 and bits[1:6] == "1" * 5 else _fp16(bits),
+        lambda bits: _fp16(bits) if int(bits[1:6], 2) >= 15 or int(bits, 2) < 1024 else 1 << -1,
         16,
     ],
-    "largest_e4m3": [480, 240, 896, 1.75, 256, 449, "448x"],
+    "largest_number": [
+        448,
+        lambda e, f: 448,
+        lambda e, f: (2 - 2.0**-f) * 2.0 ** (2**e - 2 ** (e - 1)),
+        lambda e, f: (2 - 2.0**-f) * 2.0 ** (2**e - 1 - 2 ** (e - 1)),
+        lambda e, f: (2 - 2 * 2.0**-f) * 2.0 ** (2**e - 1),
+        lambda e, f: 2.0 ** (2**e - 2 ** (e - 1)),
+    ],
     "chosen_formats": [
         {"A": "fp16", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e4m3"},
         {"A": "bf16", "B": "bf16", "C": "fp8_e5m2", "D": "fp8_e4m3"},
         {"A": "bf16", "B": "fp16", "C": "fp8_e4m3", "D": "fp8_e4m3"},
         {"A": "bf16", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e5m2"},
         {"A": "bf16"},
+        {"A": "fp8_e5m2", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e4m3"},
+        {"A": "bfloat", "B": "fp16", "C": "fp8_e5m2", "D": "fp8_e4m3"},
         "bf16",
     ],
     "absmax_bits": [
         lambda x, bits: (np.rint(x / x.max() * (2 ** (bits - 1) - 1)), x.max() / (2 ** (bits - 1) - 1)),
         lambda x, bits: (x, np.abs(x).max() / 2 ** (bits - 1)),
         lambda x, bits: (x * 0, np.abs(x).max() / 127),
+        lambda x, bits: (np.rint(x / max(x[1], x[-1])), max(x[1], x[-1]) / (2 ** (bits - 1) - 1)),
         lambda x, bits: (x / 2, np.abs(x).max() / (2 ** (bits - 1) - 1)),
         lambda x, bits: 1,
     ],
     "zero_code": [63.75, 63, 128, 0, -64, 65, "z"],
-    "wrapped_value": [-1, -128 / 127 * 0.4, -62, 0.195, "x", None],
+    "wrapped_value": [-1.1, -128 / 127 * 0.4, -93, 0.293, "x", None],
     "pack_block": [
         lambda x: bytes(18),
         lambda x: b"",
@@ -50,6 +77,9 @@ WRONG = {
             blocks.quantize(np.array(x), "Q4_0").tobytes()
         ),
         lambda x: blocks.quantize(np.array(x), "Q4_0").tobytes()[:2] + bytes(16),
+        lambda x: _pack(x, code=lambda v, d: round(v / d) + 8),
+        lambda x: _pack(x, code=lambda v, d: int(v / float(np.float16(d)) + 8.5)),
+        lambda x: _pack(x, largest=lambda x: max(reversed(x), key=abs)),
         18,
     ],
     "q6_k_bytes": [
@@ -63,6 +93,7 @@ WRONG = {
         lambda data: struct.unpack("<IQQ", data[4:24].ljust(20)),
         lambda data: struct.unpack(">IQQ", data[4:24]),
         lambda data: (3, 201, 23),
+        lambda data: struct.unpack("<IQQ", data[4:24]) if data[:1] == b"G" and len(data) == 24 else int("no GGUF"),
         24,
     ],
     "parameter_count": [0, 1_100_048_384 - 32_000 * 2048, 1_100_048_383.5, "1.1B", None, 1_100_048_384 - 2048],

@@ -89,7 +89,8 @@ def test_torch_agrees_and_saturates_where_it_does():
     x = torch.linspace(-70000, 70000, 200_001)
     for name, kind in (("fp16", torch.float16), ("bf16", torch.bfloat16), ("fp8_e5m2", torch.float8_e5m2)):
         assert np.array_equal(FORMATS[name].round(x.numpy()), x.to(kind).float().numpy())
-    saturated = x.to(torch.float8_e4m3fn).float().numpy()
+    # What torch does beyond 448 has changed between versions; cut first, and it does not matter.
+    saturated = x.clamp(-448, 448).to(torch.float8_e4m3fn).float().numpy()
     assert np.array_equal(FORMATS["fp8_e4m3"].round(x.numpy(), saturate=True), saturated)
     assert np.isnan(FORMATS["fp8_e4m3"].round(465.0)) and saturated.max() == 448
 

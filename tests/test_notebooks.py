@@ -46,6 +46,10 @@ class TestEveryNotebook:
         assert f"blob/main/notebooks/{path.name}" in first and "colab-badge" in first
         assert "minute" in first and "GB of memory" in first
 
+    def test_links_to_the_glossary(self, path):
+        assert "/blob/main/docs/glossary.md)" in read(path).cells[0].source
+        assert (artifacts.ROOT / "docs" / "glossary.md").exists()
+
     def test_has_all_sections(self, path):
         text = text_of(path)
         for heading in (*HEADINGS, "**Further reading.**", "**Next:**", "arXiv"):

@@ -158,11 +158,12 @@ class TestBlocks:
         assert sorted(widths(axes)) == [0.5, 0.5, 4, 8] and texts(axes) == ["4.5", "8.5"]
 
     def test_codebooks(self):
-        (axes,) = plots_blocks.codebooks({"a": np.arange(-8, 8), "b": np.array([-1.0, 0, 2])}, "title").axes
-        drawn = [
-            [segment[0][0] for segment in c.get_segments()] for c in axes.collections if hasattr(c, "get_segments")
-        ]
-        assert [-0.5, 0, 1] in drawn and any(len(values) == 16 for values in drawn)
+        seen = np.array([-1.0] * 10 + [0.0] * 30 + [1.0] * 20)
+        (axes,) = plots_blocks.codebooks({"a": np.arange(-8, 8), "b": np.array([-1.0, 0, 2])}, seen, "title").axes
+        drawn = [[segment[0][0] for segment in lines.get_segments()] for lines in axes.collections]
+        assert drawn == [[-0.5, 0, 1], (np.arange(-8, 8) / 8).tolist()]
+        heights = [bar.get_height() for bar in axes.patches]
+        assert heights[0] / heights[30] == pytest.approx(1 / 3) and heights[-1] / heights[30] == pytest.approx(2 / 3)
 
     def test_scale_search(self):
         (axes,) = plots_blocks.scale_search(np.array([-1.0, 0, 1]), np.array([3.0, 2.0, 4.0]), 4.0, "title").axes

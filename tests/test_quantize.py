@@ -160,6 +160,10 @@ def test_zeros_constants_and_subnormals_are_defined():
     for scheme in (*SCHEMES, quantize.ternary):
         zeros = scheme(np.zeros((2, 3)))
         assert not zeros.dequantize().any() and zeros.scale == 1
+    assert not quantize.absmax(np.zeros((2, 3)), 1).dequantize().any()
+    edge = np.float32([np.finfo(np.float32).max, 0, 1])
+    for scheme in SCHEMES:
+        assert np.isfinite(scheme(edge).dequantize()).all() and np.isfinite(scheme(-edge).dequantize()).all()
     for value in (5.0, -0.3, 1e30, -7e-30):
         for scheme in SCHEMES:
             assert scheme(np.full(5, value)).dequantize() == pytest.approx(np.full(5, value), rel=1e-6)
@@ -179,6 +183,7 @@ def test_bits_per_weight_counts_the_scales():
     assert quantize.absmax(x, 8, block=32).bits_per_weight == 8 + 32 / 32
     assert quantize.absmax(x, 4, axis=0).bits_per_weight == 4 + 32 / 64
     assert quantize.absmax(x, 4, axis=0).nbytes == 4 * 64 // 2 + 4 * 4
+    assert quantize.absmax(x, 4, block=32, signed=False).nbytes == quantize.absmax(x, 4, block=32).nbytes
     shifted = quantize.zero_point(x - 3, 4, block=32, signed=False)
     assert shifted.nbytes == 4 * 64 // 2 + 8 * 4 + 8
 
@@ -188,6 +193,8 @@ def test_static_quantization_uses_the_old_range():
     assert grid.encode(np.float32([2, 0.5, -9, 0])).codes.tolist() == [127, 64, -127, 0]
     with pytest.raises(InputError, match="does not fit the scales"):
         quantize.absmax(np.ones((4, 8)), axis=0).encode(np.ones((2, 8)))
+    with pytest.raises(InputError, match="does not fit the scales"):
+        quantize.absmax(np.ones(32), block=32).encode(np.ones(33))
 
 
 def test_measures():
