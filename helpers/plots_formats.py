@@ -147,7 +147,7 @@ def gradient_sizes(magnitudes: np.ndarray, smallest: float, normal: float, title
     """Histogram of gradient magnitudes on a logarithmic axis, with FP16's smallest numbers marked."""
     figure, axes = new_figure()
     powers = np.log10(magnitudes[magnitudes > 0])
-    edges = np.linspace(np.floor(powers.min()), np.ceil(powers.max()), 61)
+    edges = np.linspace(np.floor(powers.min()), np.ceil(max(powers.max(), np.log10(normal))), 61)
     axes.hist(powers[powers < np.log10(smallest / 2)], bins=edges, color=VERMILION, label="become 0 in FP16")
     axes.hist(powers[powers >= np.log10(smallest / 2)], bins=edges, color=BLUE, label="survive")
     axes.axvline(np.log10(smallest), color="black", linestyle="--", linewidth=1, label="smallest number of FP16")
