@@ -50,6 +50,11 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
     with artifacts.making(path) as temporary:
         command = [sys.executable, str(tools / "convert_hf_to_gguf.py"), str(checkpoint)]
         run_converter([*command, "--outfile", str(temporary), "--outtype", outtype], path.name)
+        if not temporary.exists():
+            raise ConversionError(
+                f"The converter ended without an error and without writing {path.name}. It may have written elsewhere, "
+                "or be another version than the pinned one. Remove LLAMA_CPP_DIR if it is set, and try again."
+            )
     return path
 
 

@@ -248,7 +248,16 @@ def test_a_real_unknown_architecture(elsewhere, checkpoint):
         convert.to_gguf(checkpoint)
 
 
+def test_a_converter_that_writes_nothing(elsewhere, checkpoint, tmp_path, monkeypatch):
+    stand_in(tmp_path / "lazy", "pass")
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path / "lazy"))
+    with pytest.raises(ConversionError, match="without writing copy-Q8_0.gguf"):
+        convert.to_gguf(checkpoint)
+    assert visible(elsewhere) == []
+
+
 def test_interrupting_ends_the_converter_and_the_next_run_works(elsewhere, checkpoint, tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for background jobs
     stand_in(tmp_path / "slow", f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(60)")
     good = os.environ["LLAMA_CPP_DIR"]
     monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path / "slow"))
@@ -259,8 +268,11 @@ def test_interrupting_ends_the_converter_and_the_next_run_works(elsewhere, check
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        convert.to_gguf(checkpoint)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            convert.to_gguf(checkpoint)
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert visible(elsewhere) == []
