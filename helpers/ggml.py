@@ -17,10 +17,11 @@ from helpers.errors import InputError
 TYPES = ("F16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "MXFP4")
 
 
-def quantize(x: np.ndarray, kind: str) -> np.ndarray:
+def quantize(x: np.ndarray, kind: str, importance: np.ndarray | None = None) -> np.ndarray:
     """Return the bytes that ggml's `ggml_quantize_chunk` makes of a matrix, on one thread.
 
-    x: (rows, columns); → uint8 (rows, bytes of a row). Raises InputError for an unknown type or columns
+    x: (rows, columns); → uint8 (rows, bytes of a row). `importance` (columns,) weighs the errors of each column when
+    scales are searched: a row of llama.cpp's importance matrix. Raises InputError for an unknown type or columns
     that are no multiple of its block.
     """
     import gguf
@@ -38,7 +39,16 @@ def quantize(x: np.ndarray, kind: str) -> np.ndarray:
             "finite numbers. Reshape it, or choose a type with smaller blocks."
         )
     out = np.empty((len(x), x.shape[1] // weights * n_bytes), np.uint8)
-    _function()(number, x.ctypes.data, out.ctypes.data, 0, len(x), x.shape[1], None)
+    weights_of_columns = None
+    if importance is not None:
+        importance = np.ascontiguousarray(importance, np.float32)
+        if importance.shape != x.shape[1:] or not np.isfinite(importance).all() or importance.min() < 0:
+            raise InputError(
+                f"An importance of shape {importance.shape} does not fit {x.shape[1]} columns, or is negative or not "
+                "finite. It has one number for each column. Use the mean square of each input of the matrix."
+            )
+        weights_of_columns = importance.ctypes.data
+    _function()(number, x.ctypes.data, out.ctypes.data, 0, len(x), x.shape[1], weights_of_columns)
     return out
 
 

@@ -85,7 +85,7 @@ def world() -> tuple[Character, ...]:
     )
 
 
-def stories(seed: int, count: int | None = None) -> Iterator[str]:
+def stories(seed: int | str, count: int | None = None) -> Iterator[str]:
     """Yield `count` stories (endlessly if None). Different seeds give different stories.
 
     The training text of the shipped model is seed 1, its held-out text seed 2: the same world,

@@ -123,6 +123,7 @@ def fit(
     steps: int,
     peak_rate: float = 2e-3,
     schedule: str = "cosine",
+    progress: bool = True,
 ) -> list[float]:
     """Train `model` in place with AdamW for `steps` batches (each: sequences × tokens); return the losses."""
     import torch
@@ -131,8 +132,8 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     losses = []
     model.train()
-    with tqdm(range(steps), desc="training", unit="step", mininterval=2) as progress:
-        for step in progress:
+    with tqdm(range(steps), desc="training", unit="step", mininterval=2, disable=not progress) as bar:
+        for step in bar:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, peak_rate, schedule)
             tokens = torch.from_numpy(next(batches))
@@ -142,7 +143,7 @@ def fit(
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             losses.append(loss.item())
-            progress.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
     model.eval()
     return losses
 
@@ -184,7 +185,25 @@ def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
     return copied
 
 
-def story_batches(tokenizer, seed: int = TRAIN_SEED, batch: int = 8) -> Iterator[np.ndarray]:
+def fake_quantize(model: LlamaForCausalLM, bits: int) -> None:
+    """Make every attention and FFN matrix pass through `round_rows` on its way into each forward pass.
+
+    There is one copy of the weights, in floats; the optimizer moves it. Rounding is flat almost everywhere,
+    so its gradient is replaced by that of the identity: the straight-through estimator (arXiv 1308.3432).
+    """
+    import torch
+    from torch.nn.utils import parametrize
+
+    class FakeQuantize(torch.nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight + (round_rows(weight, bits) - weight).detach()
+
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
+            parametrize.register_parametrization(module, "weight", FakeQuantize())
+
+
+def story_batches(tokenizer, seed: int | str = TRAIN_SEED, batch: int = 8) -> Iterator[np.ndarray]:
     """Yield batches (8, 256) of token ids from fresh stories, without end and without repetition."""
     source = stories.stories(seed)
     pool = np.zeros(0, dtype=np.int64)

@@ -270,3 +270,17 @@ def test_bad_input_to_ggml():
             ggml.quantize(np.ones((2, 256)), name)
     for name in ggml.TYPES:
         assert ggml.quantize(np.ones((2, 256)), name).dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", ["Q4_K", "Q3_K", "Q2_K", "IQ4_NL", "Q4_0"])
+def test_importance_lowers_the_weighted_error(name):
+    x = real_weights()[:512]
+    importance = np.random.default_rng(0).exponential(1, 256).astype(np.float32) ** 2
+
+    def weighted(data: np.ndarray) -> float:
+        return float((importance * (blocks.dequantize(data, name) - x).astype(np.float64) ** 2).sum())
+
+    assert weighted(ggml.quantize(x, name, importance)) < 0.95 * weighted(ggml.quantize(x, name))
+    for wrong in (importance[:-1], -importance, importance * np.nan):
+        with pytest.raises(InputError, match="importance of shape"):
+            ggml.quantize(x, name, wrong)

@@ -107,6 +107,20 @@ WRONG = {
     "speed_limit": [4.08 / 50, 50 * 4.08, 0, "fast"],
     "single_bos": [lambda ids, b: ids, lambda ids, b: [b, *ids], lambda ids, b: [b, *[i for i in ids if i != b]]],
     "card_metadata": ["", "---\nlicense: mit\n---", "license: apache-2.0", "---\n- a\n---", "---\n: : :\n---", 5],
+    "perplexity_of": [
+        lambda p: -sum(np.log(p)) / len(p),
+        lambda p: np.exp(-sum(np.log(p))),
+        lambda p: len(p) / sum(p),
+        lambda p: 3,
+        3.0,
+    ],
+    "kl_divergence": [
+        lambda p, q: sum(b * np.log(b / a) for a, b in zip(p, q, strict=True) if a and b),
+        lambda p, q: 0,
+        lambda p, q: sum((a - b) ** 2 for a, b in zip(p, q, strict=True)),
+        0.5,
+    ],
+    "bits_per_byte": [(1.2 / 3.9, 1.35 / 4.8), (1.2 / 0.693, 1.35 / 0.693), (0.406, 0.444), "B", (1,)],
     "leaking_lines": [set(), {"A"}, {"A", "B", "C", "D"}, set("ABCDE"), "", 5],
     "pinned_address": [
         lambda r, v, f: f"https://huggingface.co/{r}/resolve/main/{f}",
