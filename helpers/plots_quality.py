@@ -13,7 +13,7 @@ from helpers.plots_style import title as write_title
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+LINES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "black", GREY)
 
 
 def token_losses(pieces: list[str], losses: np.ndarray, title: str) -> Figure:

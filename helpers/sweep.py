@@ -7,6 +7,7 @@ each writes its result to a file of its own, so that the sweep can be stopped an
     python -m helpers.sweep                       # what is missing, on all cores of this machine
     python -m helpers.sweep --dask tcp://host:8786    # the same on a Dask cluster
     python -m helpers.sweep --collect             # write data/limits.json from the finished tasks
+    python -m helpers.sweep --checkpoints         # train the three models of notebook 09, data/tiny-*.safetensors
 """
 
 from __future__ import annotations
@@ -72,11 +73,10 @@ def run(task: Task, folder: Path) -> dict:
     path = folder / f"{task.name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    import sentencepiece
     import torch
 
     torch.set_num_threads(1)  # the tasks are the parallelism
-    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(train.STORY_FOLDER / "tokenizer.model"))
+    tokenizer = train.story_tokenizer()
     started = time.monotonic()
     model = tiny(task.seed)
     if task.bits:
@@ -98,6 +98,37 @@ def run(task: Task, folder: Path) -> dict:
     with artifacts.making(path) as temporary:
         temporary.write_text(json.dumps(result))
     return result
+
+
+def trained(seed: int) -> LlamaForCausalLM:
+    """Return the shipped model of a seed, trained on 3 million tokens; raises InputError if there is none."""
+    from safetensors.torch import load_file
+
+    path = artifacts.ROOT / "data" / f"tiny-{seed}.safetensors"
+    if not path.exists():
+        raise InputError(
+            f"There is no {path.name}. Models are shipped for the seeds {', '.join(map(str, SEEDS))}. "
+            "Take one of these, or make them again: `python -m helpers.sweep --checkpoints`."
+        )
+    model = tiny(seed)
+    model.load_state_dict(load_file(path), strict=False)  # the tied head is stored once
+    model.tie_weights()
+    return model.eval()
+
+
+def make_checkpoints() -> None:
+    """Train the models of notebook 09 and write them to data/."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.set_num_threads(1)
+    for seed in SEEDS:
+        model = tiny(seed)
+        steps = 3_000_000 // (BATCH * train.CONTEXT)
+        train.fit(model, _batches(train.story_tokenizer(), seed), steps, peak_rate=5e-3)
+        state = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+        with artifacts.making(artifacts.ROOT / "data" / f"tiny-{seed}.safetensors") as temporary:
+            save_file(state, temporary)
 
 
 def _batches(tokenizer, seed: int) -> Iterator[np.ndarray]:
@@ -159,7 +190,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--dask", help="address of a Dask scheduler")
     parser.add_argument("--collect", action="store_true", help="write data/limits.json from what is there")
+    parser.add_argument("--checkpoints", action="store_true", help="train the models of notebook 09")
     given = parser.parse_args()
+    if given.checkpoints:
+        make_checkpoints()
+        return
     if given.collect:
         collect(given.folder)
         return

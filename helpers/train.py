@@ -97,6 +97,13 @@ def train_tokenizer(texts: Iterable[str], path: Path, vocabulary: int = 1024) ->
     path.write_bytes(model.getvalue())
 
 
+def story_tokenizer() -> sentencepiece.SentencePieceProcessor:
+    """Return the shipped tokenizer of `story`."""
+    import sentencepiece
+
+    return sentencepiece.SentencePieceProcessor(model_file=str(STORY_FOLDER / "tokenizer.model"))
+
+
 def encode(texts: Iterable[str], tokenizer: sentencepiece.SentencePieceProcessor) -> np.ndarray:
     """Return all texts as one array of token ids, each text between <s> and </s>."""
     ids: list[int] = []

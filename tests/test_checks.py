@@ -121,6 +121,15 @@ WRONG = {
         0.5,
     ],
     "bits_per_byte": [(1.2 / 3.9, 1.35 / 4.8), (1.2 / 0.693, 1.35 / 0.693), (0.406, 0.444), "B", (1,)],
+    "fake_round": [
+        lambda w, scale: (w / scale).round() * scale,
+        lambda w, scale: w,
+        lambda w, scale: ((w / scale).round() * scale).detach(),
+        lambda w, scale: w * 2 + ((w / scale).round() * scale - 2 * w).detach(),
+        0.5,
+    ],
+    "output_errors": [("B", 0.06, 0.5), ("A", 0.41, 0.05), "A", ("A", 0.5, 0.06)],
+    "qat_bytes": [4, 16, 24, 8, "x"],
     "leaking_lines": [set(), {"A"}, {"A", "B", "C", "D"}, set("ABCDE"), "", 5],
     "pinned_address": [
         lambda r, v, f: f"https://huggingface.co/{r}/resolve/main/{f}",

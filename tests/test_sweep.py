@@ -1,0 +1,126 @@
+"""The sweep: resumable, local or on a Dask cluster, with results that say what they are; and notebook 09's methods."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_notebook_code import functions
+
+from helpers import artifacts, sweep, train
+from helpers.errors import InputError
+
+SHORT = [sweep.Task(4096, "cosine", 0), sweep.Task(4096, "constant", 1), sweep.Task(4096, "cosine", 0, bits=2)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def without_time(results):
+    return [{key: value for key, value in result.items() if key != "seconds"} for result in results]
+
+
+def test_tasks_are_named_apart_and_cover_the_plan():
+    tasks = sweep.all_tasks()
+    assert len({task.name for task in tasks}) == len(tasks)
+    for schedule in ("cosine", "constant"):
+        sizes = {task.tokens for task in tasks if task.schedule == schedule and task.bits is None}
+        assert len(sizes) >= 4 and max(sizes) / sweep.tiny(0).num_parameters() > 99
+        assert {task.seed for task in tasks if task.schedule == schedule} == set(sweep.SEEDS)
+
+
+def test_a_finished_task_is_not_run_again(tmp_path):
+    first = sweep.run(SHORT[0], tmp_path)
+    assert first["loss"] > 3 and set(first["rounded"]) == {str(b) for b in sweep.BITS}
+    path = tmp_path / f"{SHORT[0].name}.json"
+    path.write_text(json.dumps(first | {"loss": -1}))
+    assert sweep.run(SHORT[0], tmp_path)["loss"] == -1
+    path.unlink()
+    assert without_time([sweep.run(SHORT[0], tmp_path)]) == without_time([first]), "the same for a seed"
+
+
+def test_processes_and_a_dask_cluster_give_the_same(tmp_path):
+    from distributed import LocalCluster
+
+    local = sweep.run_all(SHORT, tmp_path / "local", jobs=2)
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        remote = sweep.run_all(SHORT, tmp_path / "dask", dask=cluster.scheduler_address)
+    assert without_time(local) == without_time(remote)
+    assert [result["bits"] for result in local] == [None, None, 2] and local[2]["rounded"] == {}
+
+
+def test_no_cluster_at_the_address(tmp_path):
+    with pytest.raises(InputError, match="No Dask cluster answers"):
+        sweep.run_all(SHORT, tmp_path, dask="tcp://127.0.0.1:1")
+
+
+def test_collecting_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "all_tasks", lambda: SHORT)
+    for task in SHORT[:2]:
+        sweep.run(task, tmp_path)
+    with pytest.raises(InputError, match=r"1 of 3 tasks are not finished: 4096-cosine-2bits-0"):
+        sweep.collect(tmp_path, tmp_path / "all.json")
+    sweep.run(SHORT[2], tmp_path)
+    assert sweep.collect(tmp_path, tmp_path / "all.json") == sweep.results(tmp_path / "all.json")
+    with pytest.raises(InputError, match=r"none.json is missing.*helpers.sweep"):
+        sweep.results(tmp_path / "none.json")
+
+
+def test_shipped_models():
+    held_out = train.held_out_tokens(train.story_tokenizer(), 60)
+    for seed in sweep.SEEDS:
+        model = sweep.trained(seed)
+        assert model.num_parameters() == 100_080 and train.mean_loss(model, held_out) < 1.1
+        assert (artifacts.ROOT / "data" / f"tiny-{seed}.safetensors").stat().st_size < 500_000
+    with pytest.raises(InputError, match="no tiny-9.safetensors"):
+        sweep.trained(9)
+
+
+def test_fake_quantization_keeps_one_copy_and_passes_gradients():
+    model = sweep.tiny(0)
+    before = sum(p.numel() for p in model.parameters())
+    train.fake_quantize(model, 2)
+    assert sum(p.numel() for p in model.parameters()) == before
+    linear = model.model.layers[0].mlp.up_proj
+    original = linear.parametrizations.weight.original
+    assert torch.allclose(linear.weight, train.round_rows(original, 2), atol=1e-7)
+    linear.weight.sum().backward()
+    assert torch.equal(original.grad, torch.ones_like(original)), "straight through"
+
+
+@pytest.fixture(scope="module")
+def methods() -> dict:
+    return functions("09", train=train)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("seed", range(5))
+def test_gptq_and_awq_never_lose_to_rounding_on_calibration_data(methods, bits, seed):
+    random = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(48, 48, generator=random)
+    x = torch.randn(2000, 48, generator=random) @ mixing  # correlated inputs, as real ones are
+    w = torch.randn(32, 48, generator=random)
+    plain = methods["output_error"](w, train.round_rows(w, bits), x)
+    assert methods["output_error"](w, methods["gptq"](w, x, bits), x) <= plain
+    assert methods["output_error"](w, methods["awq"](w, x, bits), x) <= plain
+    levels = [len(row.unique()) for row in methods["gptq"](w, x, bits)]
+    assert max(levels) <= 2**bits - 1
+
+
+def test_gptq_equals_rounding_for_independent_inputs(methods):
+    """With inputs that have nothing to do with each other, no column can repair another."""
+    x = torch.eye(48).repeat(50, 1)
+    w = torch.randn(16, 48, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(methods["gptq"](w, x, 4), train.round_rows(w, 4), atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_hqq_beats_plain_affine_rounding_on_its_own_norm(methods, bits):
+    w = torch.distributions.StudentT(3).sample((64, 128))
+    norms = [(w - methods["hqq"](w, bits, rounds=rounds)).abs().pow(0.7).mean() for rounds in (0, 20)]
+    assert norms[1] < norms[0]
+    assert max(len(np.unique(row)) for row in methods["hqq"](w, bits).numpy()) <= 2**bits
