@@ -1,0 +1,35 @@
+"""Every number that a notebook quotes from elsewhere, without measuring it, with its source beside it."""
+
+import pytest
+from test_claims import pages
+
+QUOTES = [  # notebook, what it says, where that is from, and how the notebook names the source
+    ("01", "What NVIDIA's tensor cores multiply", "NVIDIA Transformer Engine; architecture papers", "from NVIDIA's"),
+    ("02", "up to 20 times in arXiv 2208.07339", "LLM.int8(), section 4", "arXiv 2208.07339"),
+    ("02", "about 100 times and in every token", "SmoothQuant, section 3", "arXiv 2211.10438"),
+    ("03", "4.13 bits", "QLoRA, double quantization: 4 + 0.127 bits", "arXiv 2305.14314"),
+    ("03", "blocks of 64", "QLoRA, section 3; bitsandbytes' default", "arXiv 2305.14314"),
+    (
+        "08",
+        "[0.00037, 0.0021, 0.0127, 0.109]",
+        "llama.cpp tools/perplexity/README, Llama-2-7B",
+        "README of its perplexity",
+    ),
+    (
+        "08",
+        "[0.0014, 0.0055, 0.0313, 0.445]",
+        "llama.cpp tools/perplexity/README, Llama-3-8B",
+        "README of its perplexity",
+    ),
+    ("08", "six times as many tokens for each parameter", "15e12 / 8.03e9 against 2e12 / 6.74e9", "Llama-3"),
+]
+
+
+@pytest.mark.parametrize("notebook, words, source, named", QUOTES, ids=lambda value: str(value)[:24])
+def test_it_stands_there_with_its_source(notebook, words, source, named):
+    text = " ".join(pages(notebook).split())
+    assert " ".join(words.split()) in text and named in text and source
+
+
+def test_tokens_for_each_parameter():
+    assert pytest.approx(6.3, abs=0.1) == (15e12 / 8.03e9) / (2e12 / 6.74e9)
