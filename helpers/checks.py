@@ -544,7 +544,7 @@ def output_errors(answer) -> Verdict:
     name, a, b = answer
     if not math.isclose(float(a), 0.06, abs_tol=1e-6) or not math.isclose(float(b), 0.5, abs_tol=1e-6):
         return not_yet("the error of the output is |x · (w − ŵ)|: multiply each weight's error by its input and add.")
-    if name != "A":
+    if str(name).strip().upper() != "A":
         return not_yet("compare the two errors again.")
     return correct("A is 0.4 off in one weight, but that weight meets 0.1; B's 0.05 meets 10.")
 

@@ -38,11 +38,14 @@ def quality(points: dict[str, tuple[float, float, float, float]], labels: tuple[
     front = pareto({name: (x, y) for name, (x, y, *_) in points.items()})
     best = sorted(points[name][:2] for name in front)
     axes.plot(*zip(*best, strict=True), color=GREY, linewidth=1, zorder=1, label="no other file beats these")
-    for i, (name, (x, y, low, high)) in enumerate(sorted(points.items(), key=lambda item: item[1][0])):
+    for name, (x, y, low, high) in points.items():
         colour = BLUE if name in front else VERMILION
         axes.errorbar(x, y, [[max(0.0, y - low)], [max(0.0, high - y)]], fmt="o", color=colour, capsize=3, zorder=2)
-        offset = (6, 5) if i % 2 else (6, -12)
-        axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", fontsize=9)
+        width = max(point[0] for point in points.values()) - min(point[0] for point in points.values())
+        beside = [b for other, (a, b, *_) in points.items() if other != name and abs(a - x) < 0.05 * width]
+        offset = (7, 4) if all(y > b for b in beside) else (-7, -10)  # neighbours get their labels on other sides
+        side = "left" if offset[0] > 0 else "right"
+        axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", ha=side, fontsize=9, color=colour)
     axes.set_yscale("log")
     axes.margins(x=0.1)
     axes.set_xlabel(labels[0])

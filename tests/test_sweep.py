@@ -121,6 +121,7 @@ def test_gptq_equals_rounding_for_independent_inputs(methods):
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_hqq_beats_plain_affine_rounding_on_its_own_norm(methods, bits):
     w = torch.distributions.StudentT(3).sample((64, 128))
-    norms = [(w - methods["hqq"](w, bits, rounds=rounds)).abs().pow(0.7).mean() for rounds in (0, 20)]
+    steps = (w.amax(dim=1, keepdim=True) - w.amin(dim=1, keepdim=True)) / (2**bits - 1)
+    norms = [((w - methods["hqq"](w, bits, rounds=rounds)) / steps).abs().pow(0.7).mean() for rounds in (0, 20)]
     assert norms[1] < norms[0]
     assert max(len(np.unique(row)) for row in methods["hqq"](w, bits).numpy()) <= 2**bits
