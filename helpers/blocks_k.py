@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.blocks_simple import fp16_bytes
+from helpers.blocks_simple import fp16_bytes, fp16_column
 
 _TINY = 1e-15  # ggml's GROUP_MAX_EPS: sub-blocks below it count as zeros
 
@@ -29,8 +29,8 @@ def encode_q4_k(x: np.ndarray) -> np.ndarray:
     # The second level: eight scales share one FP16 number, and so do eight minima.
     d, scale_codes = _six_bits(scale)
     dmin, minimum_codes = _six_bits(minimum)
-    step = (_fp16(d, 0) * scale_codes).reshape(-1, 1)
-    offset = (_fp16(dmin, 0) * minimum_codes).reshape(-1, 1)
+    step = (fp16_column(d, 0) * scale_codes).reshape(-1, 1)
+    offset = (fp16_column(dmin, 0) * minimum_codes).reshape(-1, 1)
     # Codes for the scales as they will be read, not as they were found.
     codes = (sub_blocks + offset) / np.where(step > 0, step, np.float32(np.inf))
     codes = np.clip(np.rint(codes), 0, 15).astype(np.uint8).reshape(-1, 4, 2, 32)
@@ -94,7 +94,7 @@ def encode_q6_k(x: np.ndarray) -> np.ndarray:
     inverse = np.where(empty, 0, np.float32(-128) / np.where(empty, 1, largest))
     d = fp16_bytes(largest / np.float32(-128) * ~empty)
     scale_codes = np.minimum(np.rint(inverse * scale), 127).astype(np.int8)
-    step = (_fp16(d, 0) * scale_codes).reshape(-1, 1)
+    step = (fp16_column(d, 0) * scale_codes).reshape(-1, 1)
     codes = np.rint(sub_blocks / np.where(step != 0, step, np.float32(np.inf)))
     codes = (np.clip(codes, -32, 31) + 32).astype(np.uint8)
     codes[np.repeat(empty[:, 0], 16)] = 0
@@ -188,8 +188,8 @@ def decode_q5_k(data: np.ndarray) -> np.ndarray:
 def _scaled_minus_minimum(data: np.ndarray, codes: np.ndarray) -> np.ndarray:
     scales, minima = _unpack_six_bits(data[:, 4:16])
     out = codes.reshape(-1, 8, 32).astype(np.float32)
-    out *= (_fp16(data, 0) * scales)[:, :, None]
-    out -= (_fp16(data, 2) * minima)[:, :, None]
+    out *= (fp16_column(data, 0) * scales)[:, :, None]
+    out -= (fp16_column(data, 2) * minima)[:, :, None]
     return out.reshape(-1, 256)
 
 
@@ -202,7 +202,7 @@ def decode_q6_k(data: np.ndarray) -> np.ndarray:
     codes = codes.reshape(-1, 2, 4, 32)
     codes |= (qh >> _PAIRS & 3) << 4
     codes -= 32
-    scales = _fp16(data, 208) * data[:, 192:208].view(np.int8)
+    scales = fp16_column(data, 208) * data[:, 192:208].view(np.int8)
     out = codes.view(np.int8).reshape(-1, 16, 16).astype(np.float32)
     out *= scales[:, :, None]
     return out.reshape(-1, 256)
@@ -212,8 +212,8 @@ def decode_q2_k(data: np.ndarray) -> np.ndarray:
     """Layout: 16 bytes, scale low and minimum high | 64 bytes of 2-bit codes | d, dmin FP16."""
     codes = data[:, 16:80].reshape(-1, 2, 1, 32) >> _PAIRS & 3
     out = codes.reshape(-1, 16, 16).astype(np.float32)
-    out *= (_fp16(data, 80) * (data[:, :16] & 15))[:, :, None]
-    out -= (_fp16(data, 82) * (data[:, :16] >> 4))[:, :, None]
+    out *= (fp16_column(data, 80) * (data[:, :16] & 15))[:, :, None]
+    out -= (fp16_column(data, 82) * (data[:, :16] >> 4))[:, :, None]
     return out.reshape(-1, 256)
 
 
@@ -225,14 +225,10 @@ def decode_q3_k(data: np.ndarray) -> np.ndarray:
     packed = data[:, 96:108]
     low = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)
     high = (packed[:, None, 8:] >> _PAIRS[0] & 3).reshape(-1, 16)
-    scales = _fp16(data, 108) * ((low | high << 4).view(np.int8) - np.int8(32))
+    scales = fp16_column(data, 108) * ((low | high << 4).view(np.int8) - np.int8(32))
     out = codes.view(np.int8).reshape(-1, 16, 16).astype(np.float32)
     out *= scales[:, :, None]
     return out.reshape(-1, 256)
-
-
-def _fp16(data: np.ndarray, start: int) -> np.ndarray:
-    return data[:, start : start + 2].copy().view(np.float16).astype(np.float32)
 
 
 _BITS = np.arange(8, dtype=np.uint8)[:, None]

@@ -44,7 +44,7 @@ def encode_q8_0(x: np.ndarray) -> np.ndarray:
 
 def decode_q8_0(data: np.ndarray) -> np.ndarray:
     """Code × scale."""
-    return np.multiply(data[:, 2:].view(np.int8), _fp16(data, 0), dtype=np.float32)
+    return np.multiply(data[:, 2:].view(np.int8), fp16_column(data, 0), dtype=np.float32)
 
 
 def encode_q4_0(x: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def decode_q4_0(data: np.ndarray) -> np.ndarray:
     """(Code − 8) × scale."""
     codes = _unpack_nibbles(data[:, 2:]).view(np.int8) - np.int8(8)
     out = codes.astype(np.float32)
-    out *= _fp16(data, 0)
+    out *= fp16_column(data, 0)
     return out
 
 
@@ -72,8 +72,8 @@ def encode_q4_1(x: np.ndarray) -> np.ndarray:
 def decode_q4_1(data: np.ndarray) -> np.ndarray:
     """Code × scale + minimum."""
     out = _unpack_nibbles(data[:, 4:]).astype(np.float32)
-    out *= _fp16(data, 0)
-    out += _fp16(data, 2)
+    out *= fp16_column(data, 0)
+    out += fp16_column(data, 2)
     return out
 
 
@@ -88,7 +88,7 @@ def decode_q5_0(data: np.ndarray) -> np.ndarray:
     """(Code − 16) × scale, the code made of four low bits and a fifth."""
     codes = _unpack_nibbles(data[:, 6:], data[:, 2:6]).view(np.int8) - np.int8(16)
     out = codes.astype(np.float32)
-    out *= _fp16(data, 0)
+    out *= fp16_column(data, 0)
     return out
 
 
@@ -103,8 +103,8 @@ def encode_q5_1(x: np.ndarray) -> np.ndarray:
 def decode_q5_1(data: np.ndarray) -> np.ndarray:
     """Code × scale + minimum."""
     out = _unpack_nibbles(data[:, 8:], data[:, 4:8]).astype(np.float32)
-    out *= _fp16(data, 0)
-    out += _fp16(data, 2)
+    out *= fp16_column(data, 0)
+    out += fp16_column(data, 2)
     return out
 
 
@@ -129,7 +129,7 @@ def decode_mxfp4(data: np.ndarray) -> np.ndarray:
 
 def decode_iq4_nl(data: np.ndarray) -> np.ndarray:
     """Value of the table × scale."""
-    return IQ4_NL_VALUES[_unpack_nibbles(data[:, 2:])] * _fp16(data, 0)
+    return IQ4_NL_VALUES[_unpack_nibbles(data[:, 2:])] * fp16_column(data, 0)
 
 
 def encode_nf4(x: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def fp16_bytes(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float16).view(np.uint8)
 
 
-def _fp16(data: np.ndarray, start: int) -> np.ndarray:
+def fp16_column(data: np.ndarray, start: int) -> np.ndarray:
     """Return the FP16 number at byte `start` of each block as a float32 column."""
     return data[:, start : start + 2].copy().view(np.float16).astype(np.float32)
 
