@@ -1,5 +1,6 @@
 """The sweep: resumable, local or on a Dask cluster, with results that say what they are; and notebook 09's methods."""
 
+import itertools
 import json
 
 import numpy as np
@@ -68,6 +69,21 @@ def test_collecting_says_what_is_missing(tmp_path, monkeypatch):
     assert sweep.collect(tmp_path, tmp_path / "all.json") == sweep.results(tmp_path / "all.json")
     with pytest.raises(InputError, match=r"none.json is missing.*helpers.sweep"):
         sweep.results(tmp_path / "none.json")
+
+
+def test_shipped_results_are_complete_and_grow_with_the_text():
+    """At 2 bits the damage grows with every step of the text, at 3 bits from the least to the most."""
+    results = sweep.results()
+    assert len(results) == len(sweep.all_tasks()) and {r["parameters"] for r in results} == {100_080}
+
+    def added(size: int, bits: int) -> np.ndarray:
+        runs = [r for r in results if (r["tokens"], r["schedule"], r["bits"]) == (size, "cosine", None)]
+        assert {r["seed"] for r in runs} == set(sweep.SEEDS)
+        return np.array([r["rounded"][str(bits)] - r["loss"] for r in runs])
+
+    for less, more in itertools.pairwise(sweep.SIZES):
+        assert added(less, 2).max() < added(more, 2).min()
+    assert added(sweep.SIZES[0], 3).max() < added(sweep.SIZES[-1], 3).min()
 
 
 def test_shipped_models():
