@@ -30,6 +30,7 @@ from helpers.errors import InputError
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
+COMMAND = "python -m helpers.sweep"
 RESULTS = artifacts.ROOT / "data" / "limits.json"
 BITS = (2, 3, 4, 5, 6, 8)
 BATCH = 8  # sequences of train.CONTEXT tokens in each step
@@ -51,6 +52,24 @@ class Task:
         width = f"-{self.bits}bits" if self.bits else ""
         return f"{self.tokens}-{self.schedule}{width}-{self.seed}"
 
+    def measure(self) -> dict:
+        """Train; return the held-out loss in FP32 (`loss`), after rounding every matrix per row (`rounded`, by bits),
+        and the parameters. Training and rounding leave the embedding alone.
+        """
+        model = tiny(self.seed)
+        if self.bits:
+            train.fake_quantize(model, self.bits)
+        steps = max(1, self.tokens // (BATCH * train.CONTEXT))
+        tokenizer = train.story_tokenizer()
+        train.fit(model, batches(tokenizer, self.seed), steps, peak_rate=5e-3, schedule=self.schedule, progress=False)
+        held_out = train.held_out_tokens(tokenizer, 300)
+        rounded = {} if self.bits else {b: train.mean_loss(train.rounded_copy(model, b), held_out) for b in BITS}
+        return {
+            "loss": round(train.mean_loss(model, held_out), 5),
+            "rounded": {str(b): round(value, 5) for b, value in rounded.items()},
+            "parameters": model.num_parameters(),
+        }
+
 
 def all_tasks() -> list[Task]:
     """Return every task of notebook 10, the short ones first."""
@@ -64,11 +83,11 @@ def tiny(seed: int) -> LlamaForCausalLM:
     return train.small_llama(hidden=48, layers=2, heads=4, kv_heads=2, ffn=128, seed=seed, initializer_range=0.05)
 
 
-def run(task: Task, folder: Path) -> dict:
-    """Train one model, round it to each width, and write the result; return it. An existing one is reused.
+def run(task, folder: Path) -> dict:
+    """Run one task, write its result to a file in `folder`, and return it; one that is there already is reused.
 
-    The result holds the held-out loss in FP32 (`loss`), after rounding every matrix per row (`rounded`, by bits),
-    the parameters, and the seconds it took. Training and rounding leave the embedding alone.
+    A task is a dataclass with a `name` and a method `measure`; the result holds its fields, what it measured, and the
+    seconds it took on one thread.
     """
     path = folder / f"{task.name}.json"
     if path.exists():
@@ -76,24 +95,8 @@ def run(task: Task, folder: Path) -> dict:
     import torch
 
     torch.set_num_threads(1)  # the tasks are the parallelism
-    tokenizer = train.story_tokenizer()
     started = time.monotonic()
-    model = tiny(task.seed)
-    if task.bits:
-        train.fake_quantize(model, task.bits)
-    steps = max(1, task.tokens // (BATCH * train.CONTEXT))
-    batches = _batches(tokenizer, task.seed)
-    train.fit(model, batches, steps, peak_rate=5e-3, schedule=task.schedule, progress=False)
-    held_out = train.held_out_tokens(tokenizer, 300)
-    loss = train.mean_loss(model, held_out)
-    rounded = {} if task.bits else {b: train.mean_loss(train.rounded_copy(model, b), held_out) for b in BITS}
-    result = {
-        **asdict(task),
-        "loss": round(loss, 5),
-        "rounded": {str(b): round(value, 5) for b, value in rounded.items()},
-        "parameters": model.num_parameters(),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    result = {**asdict(task), **task.measure(), "seconds": round(time.monotonic() - started, 1)}
     folder.mkdir(parents=True, exist_ok=True)
     with artifacts.making(path) as temporary:
         temporary.write_text(json.dumps(result))
@@ -125,18 +128,18 @@ def make_checkpoints() -> None:
     for seed in SEEDS:
         model = tiny(seed)
         steps = 3_000_000 // (BATCH * train.CONTEXT)
-        train.fit(model, _batches(train.story_tokenizer(), seed), steps, peak_rate=5e-3)
+        train.fit(model, batches(train.story_tokenizer(), seed), steps, peak_rate=5e-3)
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
         with artifacts.making(artifacts.ROOT / "data" / f"tiny-{seed}.safetensors") as temporary:
             save_file(state, temporary)
 
 
-def _batches(tokenizer, seed: int) -> Iterator[np.ndarray]:
+def batches(tokenizer, seed: int) -> Iterator[np.ndarray]:
     """Batches of fresh stories; every seed reads others, all about the same world."""
     return train.story_batches(tokenizer, seed=f"sweep {seed}", batch=BATCH)
 
 
-def run_all(tasks: Sequence[Task], folder: Path, jobs: int = -1, dask: str | None = None) -> list[dict]:
+def run_all(tasks: Sequence, folder: Path, jobs: int = -1, dask: str | None = None) -> list[dict]:
     """Run the tasks through joblib and return their results; finished ones are only read.
 
     jobs: local processes, −1 for one on each core. dask: the address of a Dask cluster, whose workers
@@ -159,27 +162,28 @@ def run_all(tasks: Sequence[Task], folder: Path, jobs: int = -1, dask: str | Non
         return joblib.Parallel()(joblib.delayed(run)(task, folder) for task in tasks)
 
 
-def collect(folder: Path, path: Path = RESULTS) -> list[dict]:
+def collect(folder: Path, path: Path = RESULTS, tasks: Sequence | None = None, command: str = COMMAND) -> list[dict]:
     """Write the results of all tasks into one file and return them; raises InputError if some are missing."""
-    missing = [task.name for task in all_tasks() if not (folder / f"{task.name}.json").exists()]
+    tasks = all_tasks() if tasks is None else tasks
+    missing = [task.name for task in tasks if not (folder / f"{task.name}.json").exists()]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(all_tasks())} tasks are not finished: {', '.join(missing[:4])} … The sweep was "
-            "stopped or never run. Run `python -m helpers.sweep`, which goes on where it stopped."
+            f"{len(missing)} of {len(tasks)} tasks are not finished: {', '.join(missing[:4])} … The sweep was "
+            f"stopped or never run. Run `{command}`, which goes on where it stopped."
         )
-    results = [json.loads((folder / f"{task.name}.json").read_text()) for task in all_tasks()]
+    results = [json.loads((folder / f"{task.name}.json").read_text()) for task in tasks]
     lines = ",\n".join(json.dumps(result) for result in results)
     with artifacts.making(path) as temporary:
         temporary.write_text(f"[\n{lines}\n]\n")
     return results
 
 
-def results(path: Path = RESULTS) -> list[dict]:
+def results(path: Path = RESULTS, command: str = COMMAND) -> list[dict]:
     """Return the shipped results; raises InputError, saying how to make them, if the file is missing."""
     if not path.exists():
         raise InputError(
-            f"{path.name} is missing. It holds the results of the sweep, about an hour of training. Take it from the "
-            "repository, or make it: `python -m helpers.sweep`, then `python -m helpers.sweep --collect`."
+            f"{path.name} is missing. It holds the results of the sweep, hours of training. Take it from the "
+            f"repository, or make it: `{command}`, then `{command} --collect`."
         )
     return json.loads(path.read_text())
 

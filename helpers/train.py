@@ -13,13 +13,14 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from helpers import stories
+from helpers.errors import InputError
 
 if TYPE_CHECKING:
     import sentencepiece
@@ -66,6 +67,35 @@ def small_llama(
         eos_token_id=2,
     )
     return LlamaForCausalLM(config)
+
+
+def share_layers(model: LlamaForCausalLM, times: int = 2) -> None:
+    """Call every layer `times` times in a row, as MobileLLM-LS does (arXiv 2402.14905): no new parameters.
+
+    The model computes `times` as many layers. It keeps no key-value cache any more, since a cache has one place for
+    each layer and not for each call; `unshare_layers` gives a model that every program can run.
+    """
+    from torch.nn import ModuleList
+
+    if times < 1:
+        raise InputError(f"A layer cannot be called {times} times. Use 1 or more.")
+    model.model.layers = ModuleList([layer for layer in model.model.layers for _ in range(times)])
+    model.config.num_hidden_layers = len(model.model.layers)
+    model.config.use_cache = False
+
+
+def unshare_layers(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """Return a copy in which every call is a layer of its own: same outputs, storable everywhere, larger."""
+    import copy
+
+    from torch.nn import ModuleList
+
+    copied = copy.deepcopy(model)
+    copied.model.layers = ModuleList([copy.deepcopy(layer) for layer in copied.model.layers])
+    for index, layer in enumerate(copied.model.layers):
+        layer.self_attn.layer_idx = index
+    copied.config.use_cache = True
+    return copied
 
 
 def train_tokenizer(texts: Iterable[str], path: Path, vocabulary: int = 1024) -> None:
@@ -131,26 +161,36 @@ def fit(
     peak_rate: float = 2e-3,
     schedule: str = "cosine",
     progress: bool = True,
+    objective: Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor] | None = None,
+    warmup: int = 50,
+    after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Train `model` in place with AdamW for `steps` batches (each: sequences × tokens); return the losses."""
+    """Train `model` in place with AdamW for `steps` batches (each: sequences × tokens); return the losses.
+
+    objective(model, tokens) is the loss to minimize; None is the cross-entropy of the next token. Parameters
+    that need no gradient stay as they are. after_step(n) is called when n steps are done.
+    """
     import torch
     from tqdm.auto import tqdm
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     losses = []
     model.train()
     with tqdm(range(steps), desc="training", unit="step", mininterval=2, disable=not progress) as bar:
         for step in bar:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, peak_rate, schedule)
+                group["lr"] = learning_rate(step, steps, peak_rate, schedule, warmup)
             tokens = torch.from_numpy(next(batches))
-            loss = model(input_ids=tokens, labels=tokens).loss
+            loss = objective(model, tokens) if objective else model(input_ids=tokens, labels=tokens).loss
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             losses.append(loss.item())
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+            if after_step:
+                after_step(step + 1)
     model.eval()
     return losses
 

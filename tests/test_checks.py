@@ -136,6 +136,9 @@ WRONG = {
         lambda r, v, f: f"https://huggingface.co/{r}/blob/{v}/{f}",
         lambda r, v, f: None,
     ],
+    "tokens_each": [(8.03e9 / 15e12, 1.1e9 / 3e12), (1868, 2.727), 1868, (2727, 1868), "many", None],
+    "more_bits": [0.59 * 0.5068, 0.59 * 2.302585, 0.5068, 1, -0.6885, "one"],
+    "best_bits": [16, 8, 4, 3, "few", None],
 }
 
 

@@ -21,6 +21,23 @@ QUOTES = [  # notebook, what it says, where that is from, and how the notebook n
         "llama.cpp tools/perplexity/README, Llama-3-8B",
         "README of its perplexity",
     ),
+    (
+        "10",
+        "C, GAMMA_D, GAMMA_N, GAMMA = 0.0598, 0.5068, 0.3439, 0.59",
+        "secondary notes on the paper",
+        "arXiv 2411.04330",
+    ),
+    ("10", "465 trainings", "arXiv 2411.04330, secondary notes", "arXiv 2411.04330"),
+    ("10", "N · (1 − exp(−P ÷ 2.67))", "arXiv 2411.04330, secondary notes", "constant from secondary notes"),
+    ("10", "much of the effect comes from that decay", "arXiv 2510.06213, abstract", "arXiv 2510.06213"),
+    ("10", "[0.00037, 0.0021, 0.0127, 0.109]", "llama.cpp tools/perplexity/README", "README of its perplexity"),
+    ("10", "[0.0014, 0.0055, 0.0313, 0.445]", "llama.cpp tools/perplexity/README", "README of its perplexity"),
+    ("10", "[1.0007, 1.0024, 1.0142, 1.108]", "llama.cpp tools/perplexity/README", "README of its perplexity"),
+    ("10", "[1.0004, 1.0035, 1.0282, 1.565]", "llama.cpp tools/perplexity/README", "README of its perplexity"),
+    ("10", "2 trillion tokens, Llama-3-8B 15 trillion", "article 001", "both figures stand in article C"),
+    ("10", "8.5e9 * 365", "a common estimate, not checked", "not checked here"),
+    ("10", "191 million dollars", "article 001", "Article C compares"),
+    ("10", "3 trillion tokens", "TinyLlama, arXiv 2401.02385", "TinyLlama"),
     ("08", "six times as many tokens for each parameter", "15e12 / 8.03e9 against 2e12 / 6.74e9", "Llama-3"),
 ]
 
