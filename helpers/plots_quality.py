@@ -95,6 +95,6 @@ def curves(
         axes.set(**{f"{axis}scale": "log"})
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     write_title(axes, title)
     return figure

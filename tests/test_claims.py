@@ -87,7 +87,7 @@ CLAIMS = [
     # Limits
     Claim("001", "treinada por um longo período em muitos dados", "more data, more damage", "at 2 bits; at 4 not at every step", "loose", "10", "at 4 bits, four times more text"),
     Claim("001", "pode ser melhor apenas treinar um modelo menor", "at some point", "at 2 bits", "loose", "10", "is the *worst* of all after rounding"),
-    Claim("001", "“mais prejudicial”", "Llama 3 suffers more", "Llama 3 suffers more", "right", "10", "Llama-3 suffers two to four times as much at every type"),
+    Claim("001", "“mais prejudicial”", "Llama 3 suffers more", "Llama 3 suffers more", "right", "10", "From Q6_K down Llama-3 loses more"),
     Claim("001", "15 trilhões de tokens", 15e12 / 2e12, 7.5, "right", "10", "15 trillion (both figures"),
     Claim("001", "“apenas” 2 trilhões", 7.5, (15e12 / 8.03e9) / (2e12 / 6.74e9), "loose", "10", "1868 tokens for each parameter"),
     Claim("001", "$191 milhões", 6e9 / 191e6, 31.4, "right", "10", "ratio 31, but one is paid once and the other every year"),
@@ -96,11 +96,13 @@ CLAIMS = [
     Claim("001", "milhões de cálculos", 1e6, 2 * 7e9, "wrong", "10", "billion operations *for every token*"),
     Claim("001", "1 milhão de tokens é igual a cerca de 750.000 palavras", "0.75 for all", "depends on the tokenizer", "loose", "10", "depends on the tokenizer"),
     Claim("001", "precisões inferiores a 7 ou 8 bits", "7 or 8 bits", "Q4_K_M adds 1.4 to 2.8 %", "loose", "10", "That number mixes two things"),
+    Claim("001", "menos esforço matemático", "less computing", "less memory traffic", "loose", "10", "less arithmetic only if the hardware computes in that format"),
+    Claim("001", "uma poda mais envolvente e seletiva", "pruning", "another model that learns", "wrong", "10", "no: a new model learns from the old one's outputs"),
     Claim("001", "16 bits ou “meia precisão”", 16, FORMATS["fp16"].width, "right", "01", "FP16"),
     Claim("001", "após o treinamento” para uma precisão de 8 bits", 8, FORMATS["int8"].width, "right", "02", "INT8"),
     Claim("001", "tipo de dado FP8", 8, FORMATS["fp8_e4m3"].width, "right", "01", "FP8"),
     Claim("001", "suporta precisão de 4 bits", 4, FORMATS["fp4_e2m1"].width, "right", "01", "Blackwell"),
-    Claim("001", "treinar modelos em “baixa precisão” pode torná-los mais robustos", "more robust", "more robust", "right", "10", "better than rounding to them"),
+    Claim("001", "treinar modelos em “baixa precisão” pode torná-los mais robustos", "more robust", "better at 2 and 3 bits", "loose", "10", "better at 2 and 3 bits"),
 ]  # fmt: skip
 # What is no claim: picture numbers of the page, and the address of the file in the article's example.
 NO_CLAIM = r"link image \d+|corrida de 100 metros|FP\d|tinyllama-1\.1b-chat\.Q8_0\.gguf|chama 3 400B|FLUX\.1\S*|Q[48]_0|q8_0|\d\. [A-Z]\w+"

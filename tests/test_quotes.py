@@ -30,6 +30,7 @@ QUOTES = [  # notebook, what it says, where that is from, and how the notebook n
     ("10", "465 trainings", "arXiv 2411.04330, secondary notes", "arXiv 2411.04330"),
     ("10", "N · (1 − exp(−P ÷ 2.67))", "arXiv 2411.04330, secondary notes", "constant from secondary notes"),
     ("10", "much of the effect comes from that decay", "arXiv 2510.06213, abstract", "arXiv 2510.06213"),
+    ("10", "through up to 15 trillion tokens", "arXiv 2510.06213, abstract", "arXiv 2510.06213"),
     ("10", "[0.00037, 0.0021, 0.0127, 0.109]", "llama.cpp tools/perplexity/README", "README of its perplexity"),
     ("10", "[0.0014, 0.0055, 0.0313, 0.445]", "llama.cpp tools/perplexity/README", "README of its perplexity"),
     ("10", "[1.0007, 1.0024, 1.0142, 1.108]", "llama.cpp tools/perplexity/README", "README of its perplexity"),

@@ -1,0 +1,117 @@
+"""Pruning: which weights to drop, by magnitude or by Wanda's score, one by one, in N:M groups, or whole neurons.
+
+The functions return masks, True where a weight stays. Zeros in a dense matrix save nothing; only `remove_neurons`
+makes a model that is smaller on disk and in every program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helpers.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM
+
+
+def magnitude(w: torch.Tensor, sparsity: float) -> torch.Tensor:
+    """Return the mask that drops the share `sparsity` of smallest |weights| of the whole matrix."""
+    _check(w, sparsity)
+    return _largest(w.abs().flatten()[None], sparsity).view_as(w)
+
+
+def wanda(w: torch.Tensor, norms: torch.Tensor, sparsity: float) -> torch.Tensor:
+    """Return the mask that drops, in every row, the weights with the smallest |w| · ‖x‖₂ (arXiv 2306.11695).
+
+    w: (outputs, inputs); norms: (inputs,), the norm of each input over the calibration tokens. Comparing within each
+    row leaves every output the same number of weights.
+    """
+    _check(w, sparsity)
+    return _largest(w.abs() * _norms(w, norms), sparsity)
+
+
+def n_of_m(w: torch.Tensor, n: int = 2, m: int = 4, norms: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mask that keeps the n best of every m neighbours in a row: NVIDIA's sparse cores want 2 of 4.
+
+    Scores are |w|, or Wanda's if `norms` are given. Raises InputError if m does not divide the row or n > m.
+    """
+    _check(w, 0)
+    if not 0 < n <= m:
+        raise InputError(f"{n} of {m} cannot be kept. N must be at least 1 and at most M.")
+    if w.shape[1] % m:
+        raise InputError(
+            f"Rows of {w.shape[1]} weights cannot be cut into groups of {m}. Choose an M that divides {w.shape[1]}."
+        )
+    scores = w.abs() if norms is None else w.abs() * _norms(w, norms)
+    return _largest(scores.reshape(-1, m), 1 - n / m).view_as(w)
+
+
+def rows(w: torch.Tensor, sparsity: float) -> torch.Tensor:
+    """Return the mask that drops whole rows, those of smallest norm."""
+    _check(w, sparsity)
+    return _largest(w.norm(dim=1)[None], sparsity).view(-1, 1).expand_as(w)
+
+
+def remove_neurons(model: LlamaForCausalLM, ffn: int, scores: list[torch.Tensor] | None = None) -> LlamaForCausalLM:
+    """Return a smaller copy of a LLaMA that keeps the `ffn` best neurons of every feed-forward layer.
+
+    A neuron is a row of gate and up and the column of down that it feeds. Score: the product of the three norms, or
+    `scores`, one (neurons,) tensor for each layer. What is left is an ordinary LLaMA, which converts to GGUF.
+    """
+    import copy
+
+    import torch
+
+    width = model.config.intermediate_size
+    if not 1 <= ffn <= width:
+        raise InputError(f"{ffn} neurons cannot be kept of {width}. Choose 1 to {width}.")
+    small = copy.deepcopy(model)
+    for index, layer in enumerate(small.model.layers):
+        gate, up, down = layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj
+        with torch.no_grad():
+            score = (
+                scores[index] if scores else gate.weight.norm(dim=1) * up.weight.norm(dim=1) * down.weight.norm(dim=0)
+            )
+            keep = score.topk(ffn).indices.sort().values
+            for module, dim in ((gate, 0), (up, 0), (down, 1)):
+                module.weight = torch.nn.Parameter(module.weight.index_select(dim, keep).contiguous())
+        gate.out_features = up.out_features = down.in_features = layer.mlp.intermediate_size = ffn
+    small.config.intermediate_size = ffn
+    return small
+
+
+def _largest(scores: torch.Tensor, sparsity: float) -> torch.Tensor:
+    """Keep the best of each row of scores (rows, n); ties fall to the left, so that the count is exact."""
+    import torch
+
+    drop = round(sparsity * scores.shape[1])
+    mask = torch.ones_like(scores, dtype=torch.bool)
+    order = scores.argsort(dim=1, stable=True, descending=True)
+    return mask.scatter(1, order[:, scores.shape[1] - drop :], False)
+
+
+def _check(w: torch.Tensor, sparsity: float) -> None:
+    if not 0 <= sparsity <= 1:
+        raise InputError(f"A sparsity of {sparsity} is not possible. It is the share of weights to drop: 0 to 1.")
+    finite(w)
+
+
+def finite(w: torch.Tensor, name: str = "The matrix") -> None:
+    """Raise InputError unless w is a matrix of finite numbers."""
+    if w.ndim != 2:
+        raise InputError(f"{name} has {w.ndim} axes. A matrix (outputs, inputs) is needed. Reshape it first.")
+    if not w.isfinite().all():
+        raise InputError(
+            f"{name} holds {int((~w.isfinite()).sum())} numbers that are NaN or infinite, to which nothing can be "
+            "fitted. Check how the model was trained or stored."
+        )
+
+
+def _norms(w: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
+    if norms.shape != (w.shape[1],) or not norms.isfinite().all():
+        raise InputError(
+            f"Wanda needs one finite norm for each of the {w.shape[1]} inputs; these are {tuple(norms.shape)}. "
+            "Collect the inputs of this very matrix."
+        )
+    return norms
