@@ -1,7 +1,8 @@
 """Kronecker products: a matrix as Σ Aᵢ ⊗ Bᵢ, a layer that multiplies by them, and permutations that help.
 
 A ⊗ B repeats B once for every number of A, multiplied by it. `nearest` finds the best factors (Van Loan and
-Pitsianis, 1993); `linear` makes a layer of them; `search` reorders rows and columns first, so that more of the matrix has that form.
+Pitsianis, 1993); `linear` makes a layer of them; `search` reorders rows and columns first, so that more of the
+matrix has that form.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def nearest(w: torch.Tensor, b_shape: tuple[int, int], rank: int = 1) -> tuple[t
     r = rearrange(w, b_shape)
     if not 1 <= rank <= min(r.shape):
         raise InputError(
-            f"Rank {rank} is not possible: with B of {b_shape[0]} × {b_shape[1]} the ranks go from 1 to {min(r.shape)}."
+            f"Rank {rank} is not possible. With B of {b_shape[0]} × {b_shape[1]} the ranks go from 1 to {min(r.shape)}. "
+            "Choose one of these."
         )
     m2, n2 = b_shape
     thin = r if r.shape[0] >= r.shape[1] else r.T
@@ -127,41 +129,37 @@ class Permuted:
 
 
 def search(
-    w: torch.Tensor, b_shape: tuple[int, int], rank: int = 1, restarts: int = 2, swaps: int = 2, seed: int = 0
+    w: torch.Tensor, b_shape: tuple[int, int], rank: int = 1, restarts: int = 40, swaps: int = 2, seed: int = 0
 ) -> Permuted:
     """Search for an order of rows and columns in which the nearest Kronecker product is nearer; never worse than none.
 
-    Two moves in turns. Assignment: with the factors fixed, the best order of all rows (then of all columns) is a linear
-    assignment problem, solved exactly; then the factors are fitted again. It starts from the given order and from
-    `restarts` random ones. Swaps: exchange two rows (columns) whenever that lowers the error, `swaps` rounds over all
-    of them. No step can increase the error, since each is the best of a set that contains doing nothing.
+    Assignment: with the factors fixed, the best order of all rows (then of all columns) is a linear assignment problem,
+    solved exactly; then the factors are fitted again, in turns until nothing is gained. Restarts: shuffle half of the
+    lines of the best order and do it again. Swaps: exchange two rows (columns) whenever that lowers the error, up to
+    `swaps` rounds over all of them. No step increases the error: each picks from a set that contains doing nothing.
     (TQCompressor's own search is not published; this one is ours.)
     """
     finite(w)
     random = np.random.default_rng(seed)
-    best = None
-    for attempt in range(restarts + 1):
-        rows, columns = np.arange(w.shape[0]), np.arange(w.shape[1])
-        if attempt:
-            rows, columns = random.permutation(rows), random.permutation(columns)
-        found = _assign(w, b_shape, rank, rows, columns)
-        if best is None or found.errors[-1] < best.errors[-1]:
-            start = best.errors if best else []
-            best = Permuted(
-                found.rows, found.columns, [*start, *found.errors] if not attempt else [*start, found.errors[-1]]
-            )
+    best = _assign(w, b_shape, rank, np.arange(w.shape[0]), np.arange(w.shape[1]))
+    for _ in range(restarts):
+        shuffled = []
+        for lines in (best.rows, best.columns):
+            some = random.choice(len(lines), (len(lines) + 1) // 2, replace=False)
+            shuffled.append(lines.copy())
+            shuffled[-1][some] = lines[random.permutation(some)]
+        found = _assign(w, b_shape, rank, *shuffled)
+        if found.errors[-1] < best.errors[-1]:
+            best = Permuted(found.rows, found.columns, [*best.errors, found.errors[-1]])
     for _ in range(swaps):
         before = best.errors[-1]
         for axis in (0, 1):
             best = _swap(w, b_shape, rank, best, axis, random)
-        best = _extend(best, _assign(w, b_shape, rank, best.rows, best.columns))
+        found = _assign(w, b_shape, rank, best.rows, best.columns)
+        best = Permuted(found.rows, found.columns, best.errors + found.errors[1:])
         if best.errors[-1] > before - 1e-6:
             break
     return best
-
-
-def _extend(best: Permuted, found: Permuted) -> Permuted:
-    return Permuted(found.rows, found.columns, best.errors + found.errors[1:])
 
 
 def _assign(w, b_shape, rank, rows, columns, rounds: int = 50) -> Permuted:

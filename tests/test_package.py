@@ -15,7 +15,8 @@ ROOT = artifacts.ROOT
 MODULES = sorted((ROOT / "helpers").glob("*.py"))
 # A module may import those of its own line and of lines above, never below.
 ROOMS = [
-    ["errors", "story_grammar", "formats", "quantize", "blocks_simple", "ggml", "plots_style"],
+    ["errors", "story_grammar", "formats", "quantize", "blocks_simple", "ggml", "plots_style", "prune"],
+    ["kronecker", "lowrank"],
     ["blocks_k"],
     ["blocks"],
     ["artifacts", "rehearsal_hub", "rehearsal_protocol", "checks", "stories", "install"],
@@ -32,6 +33,7 @@ ROOMS = [
         "train",
     ],
     ["distill", "sweep"],
+    ["compress"],
     ["sweep_small"],
     ["models"],
     ["runtime"],
