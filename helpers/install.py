@@ -34,6 +34,7 @@ IMPORTS = {
     "transformers": "transformers",
     "huggingface_hub": "huggingface_hub",
     "safetensors": "safetensors",
+    "scipy": "scipy",
     "ml_dtypes": "ml_dtypes",
     "sentencepiece": "sentencepiece",
     "google.protobuf": "protobuf",

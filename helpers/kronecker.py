@@ -46,8 +46,8 @@ def nearest(w: torch.Tensor, b_shape: tuple[int, int], rank: int = 1) -> tuple[t
     r = rearrange(w, b_shape)
     if not 1 <= rank <= min(r.shape):
         raise InputError(
-            f"Rank {rank} is not possible. With B of {b_shape[0]} × {b_shape[1]} the ranks go from 1 to {min(r.shape)}. "
-            "Choose one of these."
+            f"Rank {rank} is not possible. With B of {b_shape[0]} × {b_shape[1]} there are {min(r.shape)} ranks. "
+            f"Choose 1 to {min(r.shape)}."
         )
     m2, n2 = b_shape
     thin = r if r.shape[0] >= r.shape[1] else r.T

@@ -151,6 +151,18 @@ CATALOGUE = {
         ),
     )
 }
+# For notebook 12, which decomposes it; not a model to convert, so `choose` does not offer it.
+GPT2 = Model(
+    name="gpt2",
+    title="GPT-2",
+    repo="openai-community/gpt2",
+    revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
+    parameters=124_439_808,
+    licence="mit",
+    chat=False,
+    questions=(),
+    weights_sha256="248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
+)
 
 
 def choose(name: str = "auto") -> Model:

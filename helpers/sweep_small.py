@@ -1,7 +1,7 @@
-"""The sweeps of Part IV: shapes of equal size (notebook 14) and students with and without a teacher (notebook 13).
+"""The sweeps of Part IV: healing (notebook 12), students with and without a teacher (13), shapes of equal size (14).
 
     python -m helpers.sweep_small             # what is missing, on all cores
-    python -m helpers.sweep_small --collect   # write data/shapes.json and data/students.json
+    python -m helpers.sweep_small --collect   # write healed.json, students.json and shapes.json in data/
 
 The machinery is that of `helpers.sweep`: one file for each task, so that it can be stopped and taken up again.
 """
@@ -9,6 +9,7 @@ The machinery is that of `helpers.sweep`: one file for each task, so that it can
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import os
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers import artifacts, distill, sweep, train
+from helpers import artifacts, compress, distill, sweep, train
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -26,11 +27,81 @@ if TYPE_CHECKING:
 COMMAND = "python -m helpers.sweep_small"
 SHAPE_RESULTS = artifacts.ROOT / "data" / "shapes.json"
 STUDENT_RESULTS = artifacts.ROOT / "data" / "students.json"
+HEALED_RESULTS = artifacts.ROOT / "data" / "healed.json"
 SHAPES = {1: (128, 312), 2: (96, 256), 4: (72, 192), 8: (56, 124)}  # layers: (width, FFN); all near 300,000 parameters
 LOOKS = (150, 300, 500, 750, 1000, 1500)  # steps after which a shape is measured
 STUDENT_STEPS = 400
 METHODS = ((0.0, 1.0), (0.5, 1.0), (0.5, 2.0), (0.5, 4.0), (1.0, 1.0))  # (the teacher's share alpha, temperature)
 TEXTS = (60_000, None)  # tokens of text, read again and again; None: always fresh
+HEAL_STEPS = {"tiny": 150, "story": 100}  # for each layer
+HEALINGS = {  # how the feed-forward matrices are halved, layer by layer?, the teacher's share alpha
+    "not compressed": ("none", False, 0.5),
+    "Kronecker": ("kronecker", True, 0.5),
+    "permuted Kronecker": ("permuted", True, 0.5),
+    "SVD": ("svd", True, 0.5),
+    "permuted, all layers at once": ("permuted", False, 0.5),
+    "permuted, without the teacher": ("permuted", True, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class Heal:
+    """A model whose feed-forward matrices are halved and that is then trained again (arXiv 2401.16367 in miniature)."""
+
+    model: str  # tiny or story
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"heal-{self.model}-{self.method.replace(',', '').replace(' ', '_')}-{self.seed}"
+
+    def measure(self) -> dict:
+        """Return the held-out loss whole, halved (`before`) and healed (`loss`), and what the model then holds."""
+        tokenizer = train.story_tokenizer()
+        held_out = train.held_out_tokens(tokenizer, 200)
+        original = teacher() if self.model == "story" else sweep.trained(self.seed)
+        layers = list(range(len(original.model.layers)))
+        kind, one_by_one, alpha = HEALINGS[self.method]
+        halved, student = copy.deepcopy(original), copy.deepcopy(original)
+        halve(halved, layers, kind)
+        steps, batches = (
+            HEAL_STEPS[self.model],
+            train.story_batches(tokenizer, seed=f"heal {self.seed}", batch=sweep.BATCH),
+        )
+        groups = [[layer] for layer in layers] if one_by_one else [layers]
+        distill.heal(
+            student,
+            original,
+            lambda model, group: halve(model, groups[group], kind),
+            range(len(groups)),
+            batches,
+            steps * len(layers) // len(groups),
+            progress=False,
+            alpha=alpha,
+        )
+        held = compress.held(student)
+        losses = {"whole": original, "before": halved, "loss": student}
+        return {
+            **{name: round(train.mean_loss(model, held_out), 5) for name, model in losses.items()},
+            "parameters": held.parameters,
+            "indices": held.indices,
+        }
+
+
+def halve(model: LlamaForCausalLM, layers: list[int], kind: str) -> None:
+    """Replace the feed-forward matrices of some layers by factors with half of their parameters, in place.
+
+    kind: none, kronecker or permuted (rank 4, B of 4 × 2 or 2 × 4, as TQCompressor has), or svd, equally large.
+    """
+    for layer in layers if kind != "none" else ():
+        for matrix, b_shape in (("gate_proj", (4, 2)), ("up_proj", (4, 2)), ("down_proj", (2, 4))):
+            names = [f"model.layers.{layer}.mlp.{matrix}"]
+            if kind == "svd":
+                size = model.get_submodule(names[0]).weight.numel()
+                compress.factorize(model, names, 4 * (size // 8 + 8) / size)
+            else:
+                compress.kroneckerize(model, names, b_shape, rank=4, permute=kind == "permuted", restarts=10, swaps=1)
 
 
 @dataclass(frozen=True)
@@ -134,6 +205,17 @@ def student_tasks() -> list[Student]:
     return [Student(text, *method, seed) for text in TEXTS for method in METHODS for seed in sweep.SEEDS]
 
 
+def heal_tasks() -> list[Heal]:
+    """Return every task of notebook 12, and two of `story` for notebook 14."""
+    tasks = [Heal("tiny", method, seed) for method in HEALINGS for seed in sweep.SEEDS]
+    return [*tasks, *(Heal("story", method, 0) for method in ("permuted Kronecker", "SVD"))]
+
+
+def healed() -> list[dict]:
+    """Return the shipped results of healing; raises InputError if the file is missing."""
+    return sweep.results(HEALED_RESULTS, COMMAND)
+
+
 def shapes() -> list[dict]:
     """Return the shipped results of the shapes; raises InputError if the file is missing."""
     return sweep.results(SHAPE_RESULTS, COMMAND)
@@ -145,7 +227,7 @@ def students() -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the models of notebooks 13 and 14.")
+    parser = argparse.ArgumentParser(description="Train the models of notebooks 12 to 14.")
     parser.add_argument("--folder", type=Path, default=artifacts.folder("sweep"), help="results, one file each")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--dask", help="address of a Dask scheduler")
@@ -154,8 +236,9 @@ def main() -> None:
     if given.collect:
         sweep.collect(given.folder, SHAPE_RESULTS, shape_tasks(), COMMAND)
         sweep.collect(given.folder, STUDENT_RESULTS, student_tasks(), COMMAND)
+        sweep.collect(given.folder, HEALED_RESULTS, heal_tasks(), COMMAND)
         return
-    sweep.run_all([*shape_tasks(), *student_tasks()], given.folder, given.jobs, given.dask)
+    sweep.run_all([*heal_tasks(), *student_tasks(), *shape_tasks()], given.folder, given.jobs, given.dask)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ class TestKronecker:
             InputError, match=r"10 × 9 has no factor B of 4 × 3.*divide 10 \(1, 2, 5, 10\).*9 \(1, 3, 9\)"
         ):
             kronecker.nearest(random(10, 9), (4, 3))
-        with pytest.raises(InputError, match="from 1 to 4"):
+        with pytest.raises(InputError, match="Choose 1 to 4"):
             kronecker.nearest(random(10, 10), (2, 2), 5)
         with pytest.raises(InputError, match="NaN or infinite"):
             kronecker.nearest(torch.full((4, 4), float("nan")), (2, 2))
