@@ -139,6 +139,16 @@ WRONG = {
     "tokens_each": [(8.03e9 / 15e12, 1.1e9 / 3e12), (1868, 2.727), 1868, (2727, 1868), "many", None],
     "more_bits": [0.59 * 0.5068, 0.59 * 2.302585, 0.5068, 1, -0.6885, "one"],
     "best_bits": [16, 8, 4, 3, "few", None],
+    "two_of_four": [
+        lambda w: w.abs() > w.abs().median(),
+        lambda w: w > 0,
+        lambda w: (w.reshape(-1, 4) >= w.reshape(-1, 4).topk(2, dim=1).values[:, -1:]).view_as(w),
+        lambda w: w.reshape(-1, 4).abs() > 0.5,
+        lambda w: 1 / 0,
+        3,
+    ],
+    "half_rank": [1493, 1492.66, 2985, 2048, 0, "half"],
+    "mask_pays": [0.25, 50, 0.75, 0, None],
 }
 
 

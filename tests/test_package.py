@@ -28,6 +28,7 @@ ROOMS = [
         "plots_blocks",
         "plots_formats",
         "plots_quality",
+        "plots_compress",
         "plots_quantize",
         "rebuild",
         "train",
