@@ -651,3 +651,110 @@ def mask_pays(answer) -> Verdict:
     if math.isclose(share, 50):
         return not_yet("as a share, please: between 0 and 1.")
     return not_yet("solve (1 − s) · 4 + 1 = 3 for s.")
+
+
+# Notebook 12
+
+
+@check
+def kronecker_numbers(answer) -> Verdict:
+    """Numbers in 4 Kronecker products with B of 2 × 4 for a matrix of 768 × 3,072."""
+    number = float(answer)
+    if number == 4 * (384 * 768 + 8):
+        return correct("1,179,680: half of 2,359,296, and 32 numbers for the four B.")
+    if number == 384 * 768 + 8:
+        return not_yet("that is one product. The sum has four.")
+    if number == 4 * 384 * 768:
+        return not_yet("the four B have numbers, too.")
+    return not_yet("A has (768 ÷ 2) × (3,072 ÷ 4) numbers, B has 8, and there are four of each.")
+
+
+@check
+def kronecker_multiply(answer) -> Verdict:
+    """A function that multiplies by A ⊗ B without building it."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    a, b, x = random.standard_normal((3, 4)), random.standard_normal((2, 5)), random.standard_normal(20)
+    built = []
+    original = np.kron
+    np.kron = lambda *given: built.append(1) or original(*given)
+    try:
+        y = np.asarray(answer(a, b, x))
+    finally:
+        np.kron = original
+    if y.size == 6 and np.allclose(y.ravel(), original(b, a) @ x):
+        return not_yet("that is B ⊗ A. The blocks of x belong to the columns of A: reshape to (n1, n2).")
+    if y.shape != (6,) or not np.allclose(y, original(a, b) @ x):
+        return not_yet("the result differs from np.kron(a, b) @ x. With X of n1 × n2 it is A X Bᵀ, read row by row.")
+    if built:
+        return not_yet("right, but it builds the product. Reshape x instead.")
+    return correct("two small multiplications instead of a large one.")
+
+
+@check
+def kronecker_share(answer) -> Verdict:
+    """The share by which GPT-2 shrinks if only twelve feed-forward matrices are factored."""
+    share, right = float(answer), 12 * (768 * 3072 - 4 * (384 * 768 + 8)) / 124_439_808
+    if abs(share - right) < 6e-4:
+        return correct("11.4 %: what the feed-forward part of the method is worth, honestly tied.")
+    if abs(share - 100 * right) < 0.06:
+        return not_yet("as a share, please: divide by 100.")
+    if abs(share - 2 * right) < 2e-3:
+        return not_yet("only every second layer is compressed: twelve matrices, not twenty-four.")
+    return not_yet("twelve matrices, each 2,359,296 numbers before and 1,179,680 after; divide by the whole model.")
+
+
+# Notebook 13
+
+
+@check
+def soft_loss(answer) -> Verdict:
+    """A function for T² · KL(teacher at T ‖ student at T) over flattened tokens."""
+    import torch
+
+    random = torch.Generator().manual_seed(2)
+    student, teacher = torch.randn(2, 3, 7, generator=random), torch.randn(2, 3, 7, generator=random)
+
+    def kl(p, q, temperature):
+        p, q = (torch.log_softmax(x / temperature, dim=-1) for x in (p, q))
+        return float((p.exp() * (p - q)).sum(dim=-1).mean())
+
+    given, right = float(answer(student, teacher, 3.0)), 9 * kl(teacher, student, 3.0)
+    if math.isclose(given, right, rel_tol=1e-4):
+        return correct("and with T = 1 it is the KL divergence of notebook 08.")
+    if math.isclose(given, right / 9, rel_tol=1e-4):
+        return not_yet("the factor T² is missing.")
+    if math.isclose(given, 9 * kl(student, teacher, 3.0), rel_tol=1e-4):
+        return not_yet("that is KL(student ‖ teacher). The teacher's probabilities are the weights.")
+    if math.isclose(given, right * 3, rel_tol=1e-4) or math.isclose(given, right / 7, rel_tol=1e-4):
+        return not_yet("average over all 6 tokens: sum over the vocabulary, mean over the rest.")
+    if math.isclose(given, 9 * kl(teacher, student, 1.0), rel_tol=1e-4):
+        return not_yet("divide both logits by T.")
+    return not_yet("log_softmax of both at T; sum p · (log p − log q) over the vocabulary; mean over tokens; times T².")
+
+
+@check
+def forgotten_square(answer) -> Verdict:
+    """How many times smaller the teacher's gradient is without T² at T = 4."""
+    times = float(answer)
+    if times == 16:
+        return correct("so that α = 0.9 acts like a much smaller share.")
+    if times == 4:
+        return not_yet("one T comes from the logits' division; the probabilities flatten, too.")
+    if math.isclose(times, 1 / 16):
+        return not_yet("how many times *smaller*: turn it around.")
+    return not_yet("the gradient falls as 1 ÷ T². α does not matter here.")
+
+
+@check
+def teacher_cost(answer) -> Verdict:
+    """The factor by which a teacher makes a training step more expensive."""
+    factor, student, whole = float(answer), 100_080, 2_885_888
+    if math.isclose(factor, (3 * student + whole) / (3 * student), rel_tol=1e-3):
+        return correct("10.6 times. It pays if it saves more than that in text or steps, or if text is what you lack.")
+    if math.isclose(factor, whole / (3 * student), rel_tol=1e-3):
+        return not_yet("that is the teacher's part alone. The student's comes on top.")
+    if math.isclose(factor, (student + whole) / student, rel_tol=1e-3):
+        return not_yet("the student also has a backward pass, twice as expensive as the forward one.")
+    return not_yet("student: forward 1 part, backward 2 parts; teacher: forward only, 28.8 parts.")

@@ -87,6 +87,9 @@ def linear(
 ) -> torch.nn.Module:
     """Return a KroneckerLinear: y = Σ (Aᵢ ⊗ Bᵢ) x, computed as Σ Aᵢ X Bᵢᵀ without ever building the large matrix.
 
+    For a token that takes about 2 · rank · m1 · n1 · min(m2, n2) operations, against 2 · m1 · m2 · n1 · n2 of the dense
+    matrix: with B of 2 × 4 and rank 4, no fewer at all.
+
     rows, columns: the permutations of `search`; the layer then equals the matrix in its original order. They are kept
     as index buffers, and counted by `compress.held`. Factors and bias learn.
     """
@@ -107,11 +110,18 @@ def _layer_class() -> type:
             self.register_buffer("columns", None if columns is None else torch.as_tensor(np.array(columns)))
 
         def forward(self, x):
+            (rank, m1, n1), (_, m2, n2) = self.a.shape, self.b.shape
             if self.columns is not None:
                 x = x.index_select(-1, self.columns)
-            shape = (*x.shape[:-1], self.a.shape[2], self.b.shape[2])
-            inner = torch.einsum("...jl,rkl->...rkj", x.reshape(shape), self.b)  # X Bᵀ, small
-            y = torch.einsum("...rkj,rij->...ik", inner, self.a).flatten(-2)
+            x = x.unflatten(-1, (n1, n2))
+            # Either factor may come first; the large one is then multiplied by n2 or by m2 columns.
+            if n2 <= m2:
+                inner = x.transpose(-1, -2) @ self.a.reshape(rank * m1, n1).T  # (..., n2, rank·m1)
+                y = torch.einsum("...lri,rkl->...ik", inner.unflatten(-1, (rank, m1)), self.b)
+            else:
+                inner = torch.einsum("...jl,rkl->...krj", x, self.b).flatten(-2)  # (..., m2, rank·n1)
+                y = (inner @ self.a.transpose(1, 2).reshape(rank * n1, m1)).transpose(-1, -2)
+            y = y.flatten(-2)
             if self.rows is not None:
                 y = y.index_select(-1, self.rows)
             return y if self.bias is None else y + self.bias

@@ -25,8 +25,15 @@ def masks(named: dict[str, np.ndarray], title: str) -> Figure:
         ax.set_xticks([])
         ax.set_yticks([])
         ax.set_xlabel(f"{name}: {np.mean(mask):.0%} kept", fontsize=9)
-    write_title(axes[0][0], title)
+    _title_over_all(figure, axes[0][0], title)
     return figure
+
+
+def _title_over_all(figure: Figure, first, title: str) -> None:
+    """Write the title above the first of several axes without letting it widen them."""
+    write_title(first, title)
+    first._left_title.set_in_layout(False)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
 
 
 def spectrum(named: dict[str, np.ndarray], marks: dict[str, int], title: str) -> Figure:
@@ -60,7 +67,7 @@ def kronecker(a: np.ndarray, b: np.ndarray, title: str) -> Figure:
         axes[2].axhline(row - 0.5, color="black", linewidth=0.8)
     for column in range(0, product.shape[1], b.shape[1]):
         axes[2].axvline(column - 0.5, color="black", linewidth=0.8)
-    write_title(axes[0], title)
+    _title_over_all(figure, axes[0], title)
     return figure
 
 

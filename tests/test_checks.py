@@ -30,6 +30,14 @@ def _pack(x, code=lambda v, d: int(v / d + 8.5), largest=lambda x: max(x, key=ab
     return struct.pack("<e", d) + bytes(codes[j] | codes[j + 16] << 4 for j in range(16))
 
 
+def _kl(p, q):
+    """KL divergence of two sets of logits, for each token."""
+    import torch
+
+    p, q = torch.log_softmax(p, dim=-1), torch.log_softmax(q, dim=-1)
+    return (p.exp() * (p - q)).sum(dim=-1)
+
+
 WRONG = {
     "decode_fp16": [
         lambda bits: 1.0,
@@ -149,6 +157,26 @@ WRONG = {
     ],
     "half_rank": [1493, 1492.66, 2985, 2048, 0, "half"],
     "mask_pays": [0.25, 50, 0.75, 0, None],
+    "kronecker_numbers": [384 * 768 + 8, 4 * 384 * 768, 2359296, 0, "half"],
+    "kronecker_multiply": [
+        lambda a, b, x: np.kron(b, a) @ x,
+        lambda a, b, x: np.kron(a, b) @ x,
+        lambda a, b, x: (a @ x.reshape(5, 4).T @ b.T).ravel(),
+        lambda a, b, x: (a @ x.reshape(4, 5) @ b.T).T.ravel(),
+        lambda a, b, x: a @ x.reshape(4, 5) @ b.T,
+        1,
+    ],
+    "kronecker_share": [11.4, 0.2275, 0.5, 0.036, None],
+    "soft_loss": [
+        lambda s, t, T: _kl(t / T, s / T).mean(),
+        lambda s, t, T: T**2 * _kl(s / T, t / T).mean(),
+        lambda s, t, T: T**2 * _kl(t / T, s / T).sum(dim=1).mean(),
+        lambda s, t, T: T**2 * _kl(t, s).mean(),
+        lambda s, t, T: T * _kl(t / T, s / T).mean(),
+        0.5,
+    ],
+    "forgotten_square": [4, 1 / 16, 8, 0.9, "much"],
+    "teacher_cost": [28.8, 9.61, 29.8, 2, None],
 }
 
 
