@@ -26,6 +26,7 @@ notebooks: $(VENV)/.ready  ## refresh the stored outputs with the embedded model
 
 bench: $(VENV)/.ready      ## measure speed and memory against named peers
 	$(PY) -m benchmarks.numbers
+	$(PY) -m benchmarks.compression
 	$(PY) -m benchmarks.evaluation
 	$(PY) -m benchmarks.main_job
 

@@ -177,6 +177,16 @@ WRONG = {
     ],
     "forgotten_square": [4, 1 / 16, 8, 0.9, "much"],
     "teacher_cost": [28.8, 9.61, 29.8, 2, None],
+    "llama_count": [
+        lambda n, w, h, k, f, v: v * w + n * (2 * w * w + 2 * w * (w // h * k) + 3 * w * f + 2 * w) + w,
+        lambda n, w, h, k, f, v: 2 * v * w + n * (2 * w * w + 2 * w * (w // h * k) + 3 * w * f),
+        lambda n, w, h, k, f, v: 2 * v * w + n * (4 * w * w + 3 * w * f + 2 * w) + w,
+        lambda n, w, h, k, f, v: 2 * v * w + n * (2 * w * w + 2 * w * (w // h * k) + 2 * w * f + 2 * w) + w,
+        lambda *_: 0,
+        7,
+    ],
+    "cache_megabytes": [2264.9, 283.1, 566.2e6, 5.662e-4, 100, "much"],
+    "phone_parameters": [[6.25, 11.8, 22.2], [178, 94, 50], [50, 94], [100, 100, 100], 50],
 }
 
 
