@@ -11,10 +11,26 @@ os.environ["HF_TOKEN_PATH"] = os.devnull
 import shutil
 from pathlib import Path
 
+import failure_matrix
 import pytest
 
 from helpers import artifacts, convert, llama_tools, models
 from helpers.rehearsal_hub import RehearsalHub
+
+
+def pytest_addoption(parser):
+    parser.addoption("--failures", action="store_true", help="note who provokes which error; write TROUBLESHOOTING.md")
+
+
+def pytest_configure(config):
+    if config.getoption("--failures"):
+        config.failures = failure_matrix.Watch()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if hasattr(session.config, "failures") and exitstatus == 0:
+        for site in failure_matrix.write(session.config.failures):
+            print(f"no test provokes {site.module}:{site.first}: {site.message[:90]}")
 
 
 @pytest.fixture(autouse=True)

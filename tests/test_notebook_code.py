@@ -149,3 +149,68 @@ def test_a_model_without_its_numbers_is_refused_clearly(tmp_path):
         runtime.load(hand_made(tmp_path, **{"llama.attention.head_count": None}))
     with pytest.raises(gguf_file.InputError, match="does not say its context_length"):
         runtime.load(hand_made(tmp_path, **{"llama.context_length": "long"}))
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 1.0])
+def test_masks_of_notebook_11_are_the_helpers(sparsity):
+    from helpers import prune
+
+    space, w = functions("11"), torch.randn(12, 20, generator=torch.Generator().manual_seed(0))
+    norms = torch.linspace(0.1, 3, 20)
+    assert torch.equal(space["magnitude"](w, sparsity), prune.magnitude(w, sparsity))
+    assert torch.equal(space["wanda"](w, norms, sparsity), prune.wanda(w, norms, sparsity))
+
+
+def test_sizes_of_notebook_11_are_what_held_counts():
+    from helpers import compress, sweep
+
+    model = compress.masked(sweep.tiny(0), lambda _, w: functions("11")["magnitude"](w, 0.5))
+    held = compress.held(model)
+    share = held.zeros / held.parameters
+    expected = functions("11")["bits_per_weight"](share, 16, "a bit mask") * held.parameters / 8e6
+    assert held.megabytes(16, sparse=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_kronecker_factors_of_notebook_12_are_the_helpers(rank):
+    from helpers import kronecker
+
+    space, w = functions("12"), torch.randn(24, 32, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(space["rearranged"](w, 2, 4), kronecker.rearrange(w, (2, 4)))
+    ours = kronecker.product(*space["nearest"](w, 2, 4, rank))
+    assert torch.allclose(ours, kronecker.product(*kronecker.nearest(w, (2, 4), rank)), atol=1e-4)
+
+
+def test_assignment_of_notebook_12_never_makes_it_worse():
+    from scipy.optimize import linear_sum_assignment
+
+    from helpers import kronecker
+
+    space = functions("12", linear_sum_assignment=linear_sum_assignment)
+    for seed in range(5):
+        w = torch.randn(16, 12, generator=torch.Generator().manual_seed(seed))
+        order = space["assign_rows"](w, 4, 2, 2)
+        assert sorted(order) == list(range(16))
+        assert kronecker.tail(w[order], (4, 2), 2) <= kronecker.tail(w, (4, 2), 2) + 1e-6
+
+
+@pytest.mark.parametrize("temperature, alpha", [(1.0, 0.5), (3.0, 1.0), (2.0, 0.0)])
+def test_hinton_of_notebook_13_is_the_helper(temperature, alpha):
+    from torch.nn import functional
+
+    from helpers import distill
+
+    g = torch.Generator().manual_seed(0)
+    student, teacher, labels = torch.randn(9, 7, generator=g), torch.randn(9, 7, generator=g), torch.arange(9) % 7
+    ours = functions("13", functional=functional)["hinton"](student, teacher, labels, temperature, alpha)
+    assert float(ours) == pytest.approx(float(distill.hinton(student, teacher, labels, temperature, alpha)), rel=1e-5)
+
+
+def test_counts_of_notebook_14_are_transformers():
+    from helpers import train
+
+    count = functions("14")["parameters"]
+    for shape in ((2, 48, 4, 2, 128), (3, 32, 4, 4, 96)):
+        layers, hidden, heads, kv_heads, ffn = shape
+        model = train.small_llama(100, hidden, layers, heads, kv_heads, ffn)
+        assert sum(count(*shape, vocabulary=100).values()) == model.num_parameters()
