@@ -91,7 +91,7 @@ def plane(
 ) -> Figure:
     """Every method on one plane: families of points (size, loss, low, high), a colour and marker for each family.
 
-    Both axes are logarithmic. Points that no other beats (the Pareto front) are joined and named.
+    The size is on a logarithmic axis. Points that no other beats (the Pareto front) are joined and named.
     """
     from helpers.plots_quality import pareto
 
@@ -104,10 +104,19 @@ def plane(
         x, y, low, high = np.array(list(points.values())).T
         errors = np.clip([y - low, high - y], 0, None)
         axes.errorbar(x, y, errors, fmt=marker, color=colour, label=family, markersize=6, capsize=2, linestyle="none")
-    for family, name in front:
-        x, y, *_ = everything[family, name]
-        axes.annotate(name, (x, y), xytext=(-4, -5), textcoords="offset points", fontsize=8, ha="right", va="top")
-    axes.set(xscale="log", yscale="log")
+    for number, key in enumerate(sorted(front, key=lambda key: everything[key][0])):
+        above = number % 2 == 1  # neighbours on other sides
+        axes.annotate(
+            key[1],
+            everything[key][:2],
+            xytext=(5, 6) if above else (-5, -6),
+            textcoords="offset points",
+            fontsize=8,
+            ha="left" if above else "right",
+            va="bottom" if above else "top",
+        )
+    axes.set(xscale="log")
+    axes.margins(x=0.12, y=0.08)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.legend(frameon=False, fontsize=9, loc="upper right")

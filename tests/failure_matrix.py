@@ -2,7 +2,8 @@
 
     python -m pytest tests --failures     # runs all tests, notes who raised what, and writes the page
 
-The errors are found in the source, the tests by watching: while they run, the constructor of CourseError notes its caller.
+The errors are found in the source, the tests by watching: while they run, the constructor of CourseError notes
+its caller.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ HEADINGS = {
 INTRODUCTION = """# Troubleshooting
 
 Every error that the course raises, what it means and what to do. The page is generated (`make troubleshooting`): the
-messages are taken from the source, and each row names a test that provokes it. An ellipsis (…) stands for a value. Search the page
-for a few words of your message.
+messages are taken from the source, and each row names a test that provokes it. An ellipsis (…) stands for a value.
+Search the page for a few words of your message.
 """
 
 
