@@ -4,10 +4,18 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 MODEL  ?= auto
 NOTEBOOKS ?= main
+# A folder from `make prefetch`: then no network is needed, not even a package index.
+OFFLINE_FROM ?=
+ifneq ($(OFFLINE_FROM),)
+export COURSE_HUB := rehearsal
+export COURSE_MODEL ?= smollm2
+endif
+FOLDER ?= classroom
 
-.PHONY: run test lab notebooks bench stamp lint clean
+.PHONY: run test lab notebooks bench prefetch handouts troubleshooting stamp lint clean
 
 run: $(VENV)/.ready        ## the main job: notebooks 04 to 07, executed copies in build/
+	$(if $(OFFLINE_FROM),$(PY) -m helpers.classroom unpack $(OFFLINE_FROM))
 	$(PY) -m helpers.notebooks run $(NOTEBOOKS) --model $(MODEL)
 
 test: $(VENV)/.ready lint  ## everything that is tested, notebooks included
@@ -30,6 +38,15 @@ bench: $(VENV)/.ready      ## measure speed and memory against named peers
 	$(PY) -m benchmarks.evaluation
 	$(PY) -m benchmarks.main_job
 
+prefetch: $(VENV)/.ready   ## everything a room without internet needs, into FOLDER
+	$(PY) -m helpers.classroom prefetch $(FOLDER)
+
+handouts: $(VENV)/.ready   ## exercises without solutions, a teacher's copy, slides
+	$(PY) -m helpers.classroom handouts
+
+troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
+	$(PY) -m pytest tests --failures
+
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name
 	$(PY) -m helpers.notebooks stamp $(REPO)
 
@@ -38,5 +55,5 @@ clean:                     ## delete what the notebooks made; keeps the environm
 
 $(VENV)/.ready: requirements.txt constraints.txt helpers/install.py
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m helpers.install
+	$(PY) -m helpers.install $(if $(OFFLINE_FROM),--from $(OFFLINE_FROM))
 	touch $@

@@ -7,6 +7,7 @@ Linux is a CUDA build of several GB there, so the CPU index is tried first.
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import os
@@ -79,10 +80,22 @@ def ready() -> None:
     importlib.invalidate_caches()
 
 
-def everything() -> None:
-    """Install the whole course into the running Python, as `make` does into `.venv`."""
+def everything(wheels: Path | None = None) -> None:
+    """Install the whole course into the running Python, as `make` does into `.venv`.
+
+    wheels: a folder that `helpers.classroom` prefetched; then nothing is asked of any network.
+    """
     constraints = ROOT / "constraints.txt"
     requirements = ROOT / "requirements.txt"
+    if wheels:
+        if not any(wheels.glob("*.whl")):
+            raise InstallError(
+                f"There are no wheels in {wheels}. OFFLINE_FROM must name a folder that was prefetched. Make it on a "
+                "machine with internet: `make prefetch FOLDER=classroom`."
+            )
+        offline = ["install", "--no-index", "--find-links", str(wheels)]
+        run_pip([*offline, "-c", str(constraints), "-r", str(requirements)], f"installing from {wheels}")
+        return
     if not _has(pin("torch")):
         try:
             run_pip(["install", "--index-url", TORCH_WHEELS, *_FAIL_FAST, pin("torch")], "installing PyTorch (CPU)")
@@ -213,7 +226,12 @@ def _say(text: str, end: str = "\n") -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Install the course into this Python.")
+    parser.add_argument(
+        "--from", dest="folder", type=Path, help="a folder that `make prefetch` filled: no network needed"
+    )
+    given = parser.parse_args()
     try:
-        everything()
+        everything(given.folder.resolve() / "wheels" if given.folder else None)
     except InstallError as failed:
         sys.exit(f"{failed}")

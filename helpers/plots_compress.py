@@ -78,7 +78,8 @@ def search(named: dict[str, list[float]], reference: dict[str, float], title: st
         axes.step(range(len(errors)), errors, where="post", color=colour, label=name)
     for name, error in reference.items():
         axes.axhline(error, color=GREY, linestyle="--", linewidth=1)
-        axes.text(0, error, f" {name}", fontsize=9, color=GREY, va="bottom")
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        axes.annotate(name, (1, error), fontsize=9, color=GREY, **place)
     axes.set_xlabel("accepted steps")
     axes.set_ylabel("relative error of the matrix")
     axes.legend(frameon=False, fontsize=9)
@@ -133,8 +134,12 @@ def bars(
     table = np.array([named[name] for name in names])
     errors = np.clip([table[:, 0] - table[:, 1], table[:, 2] - table[:, 0]], 0, None)
     axes.barh(names, table[:, 0], xerr=errors, color=BLUE, ecolor="black", capsize=3)
-    for row, value in enumerate(table[:, 0]):
-        axes.text(table[:, 2].max() * 0.01, row, f"{value:.2f}", va="center", fontsize=9, color="white")
+    for row, (value, _, high) in enumerate(table):
+        axes.annotate(
+            f"{value:.2f}", (max(high, 0), row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.margins(x=0.12)
     if reference is not None:
         axes.axvline(reference, color=VERMILION, linestyle="--", linewidth=1)
     axes.set_xlabel(label)

@@ -1,0 +1,119 @@
+"""For a room with bad internet: `python -m helpers.classroom prefetch|unpack|handouts`.
+
+prefetch folder    fetches everything that the main job needs: wheels, llama.cpp's tools, the embedded model
+unpack folder      puts tools and model where the notebooks look for them (the wheels: python -m helpers.install --from)
+handouts           notebooks without solutions, a teacher's copy with them, and slides, into build/handouts
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from helpers import artifacts, install, llama_tools, rebuild
+from helpers.errors import CourseError, InputError
+
+NOTEBOOKS = artifacts.ROOT / "notebooks"
+PARTS = ("llama.cpp", "packages")  # folders of artifacts/ that cannot be made without a network
+SOLUTION = re.compile(r"<details>.*?</details>\s*", re.S)
+
+
+def prefetch(folder: Path) -> None:
+    """Fill `folder` with wheels for this kind of machine and Python, the tools and the model (about 2 GB).
+
+    What is complete is not fetched twice. Raises InstallError or ResourceError.
+    """
+    artifacts.require_disk(2.5e9, folder, "what a classroom needs")
+    wheels, constraints = folder / "wheels", artifacts.ROOT / "constraints.txt"
+    wheels.mkdir(parents=True, exist_ok=True)
+    torch, common = install.pin("torch"), ["wheel", "--wheel-dir", str(wheels)]
+    try:
+        install.run_pip([*common, "--no-deps", "--index-url", install.TORCH_WHEELS, torch], "fetching PyTorch (CPU)")
+    except install.InstallError:
+        install.run_pip([*common, "--no-deps", torch], "fetching PyTorch from the package index")
+    everything = ["--find-links", str(wheels), "-c", str(constraints), "-r", str(artifacts.ROOT / "requirements.txt")]
+    install.run_pip([*common, *everything], "fetching and building the other packages")
+    llama_tools.tools()
+    rebuild.source_gguf()
+    for part in PARTS:
+        shutil.copytree(artifacts.folder() / part, folder / part, dirs_exist_ok=True)
+
+
+def unpack(folder: Path) -> None:
+    """Copy tools and model from a prefetched folder into artifacts/; raises InputError if it is not one."""
+    missing = [part for part in (*PARTS, "wheels") if not (folder / part).is_dir()]
+    if missing:
+        raise InputError(
+            f"{folder} has no {', '.join(missing)}. It is no folder that `make prefetch` filled, or only a part of "
+            "one. Make it on a machine with internet: `make prefetch FOLDER=classroom`."
+        )
+    for part in PARTS:
+        target = artifacts.folder() / part
+        if not target.exists():
+            with artifacts.making(target) as temporary:
+                shutil.copytree(folder / part, temporary)
+
+
+def handouts(folder: Path | None = None) -> list[Path]:
+    """Write every notebook without solutions, with them, and as slides; return the files.
+
+    The slides are one HTML page for each notebook; every heading begins a new one. They show themselves with
+    reveal.js, which the browser fetches, so that showing them needs internet.
+    """
+    import nbformat
+    from nbconvert import SlidesExporter
+
+    folder = folder or artifacts.ROOT / "build" / "handouts"
+    written = []
+    for name in ("students", "teacher", "slides"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.write(notebook, folder / "teacher" / path.name)
+        for cell in notebook.cells:
+            cell.metadata["slideshow"] = {"slide_type": _slide_type(cell)}
+        page, _ = SlidesExporter(exclude_input_prompt=True).from_notebook_node(notebook)
+        (folder / "slides" / f"{path.stem}.html").write_text(page)
+        for cell in notebook.cells:
+            cell.metadata.pop("slideshow")
+            if cell.cell_type == "markdown":
+                cell.source = SOLUTION.sub("", cell.source).strip()
+        notebook.cells = [cell for cell in notebook.cells if cell.source]
+        nbformat.write(notebook, folder / "students" / path.name)
+        written += [folder / kind / path.name for kind in ("students", "teacher")]
+        written.append(folder / "slides" / f"{path.stem}.html")
+    return written
+
+
+def _slide_type(cell) -> str:
+    """A heading begins a slide; the setup cell and exercises' solutions are not shown."""
+    if cell.source.startswith("# Setup") or "<details>" in cell.source:
+        return "skip"
+    if cell.cell_type == "markdown":
+        return "slide" if re.match(r"##? ", cell.source) else "subslide"
+    return "-"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Prepare a classroom.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("prefetch", help="fetch what a room needs").add_argument("folder", type=Path)
+    commands.add_parser("unpack", help="use a prefetched folder").add_argument("folder", type=Path)
+    commands.add_parser("handouts", help="exercises, teacher's copies and slides")
+    given = parser.parse_args()
+    try:
+        if given.command == "handouts":
+            print(f"{len(handouts())} files in build/handouts")
+        else:
+            (prefetch if given.command == "prefetch" else unpack)(given.folder.resolve())
+        return 0
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
