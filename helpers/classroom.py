@@ -22,11 +22,11 @@ SOLUTION = re.compile(r"<details>.*?</details>\s*", re.S)
 
 
 def prefetch(folder: Path) -> None:
-    """Fill `folder` with wheels for this kind of machine and Python, the tools and the model (about 2 GB).
+    """Fill `folder` with wheels for this kind of machine and Python, the tools and the model (about 0.5 GB).
 
     What is complete is not fetched twice. Raises InstallError or ResourceError.
     """
-    artifacts.require_disk(2.5e9, folder, "what a classroom needs")
+    artifacts.require_disk(1.5e9, folder, "what a classroom needs")
     wheels, constraints = folder / "wheels", artifacts.ROOT / "constraints.txt"
     wheels.mkdir(parents=True, exist_ok=True)
     torch, common = install.pin("torch"), ["wheel", "--wheel-dir", str(wheels)]
