@@ -117,6 +117,8 @@ def plane(
             va="bottom" if above else "top",
         )
     axes.set(xscale="log")
+    axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
+    axes.minorticks_off()
     axes.margins(x=0.12, y=0.08)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])

@@ -309,7 +309,8 @@ function search() {
     const item = add(results, "li", "");
     add(item, "a", head).href = url;
     add(item, "small", " " + page);
-    const from = Math.max(0, text.search(any) - 80), extract = add(item, "p", from ? "… " : "");
+    const from = text.lastIndexOf(" ", Math.max(0, text.search(any) - 80)) + 1;
+    const extract = add(item, "p", from ? "… " : "");
     const piece = text.slice(from, from + 220) + (text.length > from + 220 ? " …" : "");
     piece.split(any).forEach((part, i) => add(extract, i % 2 ? "mark" : "span", part));
   }
@@ -357,13 +358,14 @@ h2 { font-size: 1.4rem }
 h3 { font-size: 1.15rem }
 img { max-width: 100%; height: auto }
 code, pre { font: 0.8125rem/1.5 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }
-:not(pre) > code { padding: 0.1em 0.3em; border-radius: 4px; background: #f0f1f3; font-size: 0.9em }
+:not(pre) > code { padding: 0.1em 0.3em; border-radius: 4px; background: #f3f4f6; font-size: 0.9em }
 pre { margin: 0; overflow-x: auto }
 main .highlight { margin: 1rem 0 0.5rem; padding: 0.75rem; border-left: 4px solid #0b57a4; background: #f6f7f9 }
 main .celltag_exercise .highlight { border-left-color: #b35900 }
 .output { margin: 0.5rem 0 1.25rem; padding-left: 1rem }
+.output_area + .output_area { margin-top: 0.75rem }
 .scroll { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; font-size: 0.9375rem; font-variant-numeric: tabular-nums }
+table { border: 0; border-collapse: collapse; font-size: 0.9375rem; font-variant-numeric: tabular-nums }
 th, td { padding: 0.3rem 0.7rem; border: 0; border-bottom: 1px solid #d0d7de; text-align: left; vertical-align: top }
 td { min-width: 6rem }
 td code { overflow-wrap: anywhere }

@@ -114,7 +114,7 @@ CLAIMS = [
     Claim("003", "600 milhões, 1 bilhão e 1,5 bilhão", [600e6, 1e9, 1.5e9], [603188352, 1005461760, 1511188800], "right", "14", "1,511,188,800"),
     Claim("003", "quase 65 vezes mais parâmetros", 65, 8_030_261_248 / 124_635_456, "right", "14", "LLaMA-3-8B has 64 times the parameters"),
     Claim("003", "ambos os modelos tenham cerca de 30 camadas", [30, 30], [32, 30], "loose", "14", "32 layers against 30"),
-    Claim("003", "“em profundidade” funciona melhor do que “em largura”", "always", "with long training", "loose", "14", "a statement about long training"),
+    Claim("003", "“em profundidade” funciona melhor do que “em largura”", "always", "not at small budgets", "loose", "14", "its handicap at the start disappears"),
     Claim("003", "reutilizar camadas, obtiveram ganhos significativos de eficiência", 1, 2, "wrong", "14", "8 layer calls instead of 4"),
     Claim("003", "ocupava 100 MB poderia ser compactado para apenas 25 MB", 25, 100 * blocks.BITS_PER_WEIGHT["Q8_0"] / 32, "loose", "14", "100 MB of FP32 become 26.6 MB"),
     Claim("003", "requisitos de memória e computacionais são reduzidos significativamente", "smaller and faster", "not one byte, no faster", "loose", "11", "Not one byte smaller and no faster"),
