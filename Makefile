@@ -12,7 +12,7 @@ export COURSE_MODEL ?= smollm2
 endif
 FOLDER ?= classroom
 
-.PHONY: run test lab notebooks bench prefetch handouts troubleshooting stamp lint clean
+.PHONY: run test lab notebooks bench prefetch handouts site troubleshooting stamp lint clean
 
 run: $(VENV)/.ready        ## the main job: notebooks 04 to 07, executed copies in build/
 	$(if $(OFFLINE_FROM),$(PY) -m helpers.classroom unpack $(OFFLINE_FROM))
@@ -43,6 +43,9 @@ prefetch: $(VENV)/.ready   ## everything a room without internet needs, into FOL
 
 handouts: $(VENV)/.ready   ## exercises without solutions, a teacher's copy, slides
 	$(PY) -m helpers.classroom handouts
+
+site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
+	$(PY) -m helpers.site
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures

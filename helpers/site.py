@@ -104,7 +104,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}). The site needs it. Get it back from git."
+            f"{path} cannot be read ({error.strerror}). It belongs to the site. Get it from git."
         ) from error
 
 
@@ -120,15 +120,16 @@ def _markdown(text: str) -> str:
 
 def _text(page: Page, pages: list[Page], root: Path):
     """Return the text of a page as a tree of BeautifulSoup, ready to be shown."""
-    source = _read(root / page.path).decode()
+    source = _read(root / page.path)
     if not page.is_notebook:
-        return _ready(_markdown(source), page, pages, root)
+        return _ready(_markdown(source.decode()), page, pages, root)
     import nbformat
     from nbconvert import HTMLExporter
 
     try:
-        notebook = nbformat.reads(source, as_version=4)
-    except ValueError as error:
+        notebook = nbformat.reads(source.decode(), as_version=4)
+        nbformat.validate(notebook)
+    except (ValueError, TypeError, AttributeError, nbformat.ValidationError) as error:
         raise InputError(f"{page.path} is no notebook ({str(error)[:80]}). It is damaged. Get it from git.") from error
     bare = {"exclude_input_prompt": True, "exclude_output_prompt": True, "exclude_anchor_links": True}
     body, _ = HTMLExporter(template_name="basic", **bare).from_notebook_node(notebook)  # the inside of "classic"
@@ -160,7 +161,7 @@ def _ready(body: str, page: Page, pages: list[Page], root: Path):
             link.unwrap()
     used = {"content", "search", "count", "results", "sections"}  # the page's own
     for heading in tree(re.compile("^h[1-6]$")):
-        slug = re.sub(r"[^\w\- ]", "", heading.get_text().lower()).strip().replace(" ", "-")  # as on GitHub
+        slug = re.sub(r"[^\w\- ]", "", heading.get_text().lower()).strip().replace(" ", "-") or "part"  # as on GitHub
         heading["id"] = next(name for name in (slug, *(f"{slug}-{i}" for i in range(1, 999))) if name not in used)
         used.add(heading["id"])
     for table in tree("table"):
@@ -232,7 +233,7 @@ def _reading(tree, page: Page, pages: list[Page]) -> str:
     body = f"""<div class="columns"><nav class="contents" aria-label="Contents">
 <details><summary>Contents</summary>{groups}</details></nav><script>{OPEN}</script>
 <main id="content" tabindex="-1">{tools}{tree}{around}</main></div>"""
-    return _shell(page, pages[0].title, f"{tree.h1.get_text()} – {pages[0].title}", body)
+    return _shell(page, pages[0].title, f"{page.title} – {pages[0].title}", body)
 
 
 def _index(sections: list[list], pages: list[Page], root: Path) -> str:
@@ -375,7 +376,8 @@ summary { cursor: pointer; padding: 0.3rem 0; font-weight: 600 }
 .tools, .around { display: flex; flex-wrap: wrap; gap: 0.5rem 1.5rem; margin: 0; font-size: 0.9375rem }
 .around { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid #d0d7de }
 .around [rel=next] { margin-left: auto; text-align: right }
-#count:empty, #results:empty { display: none }
+#count:empty { margin: 0 }
+#results:empty { display: none }
 #results { padding-bottom: 1rem; border-bottom: 1px solid #d0d7de }
 #results p { margin: 0 0 0.75rem; font-size: 0.9375rem }
 mark { background: #fff1b8; color: #1f2328 }

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,14 +35,14 @@ SECONDS = 1800  # for the longest cell; building llama-cpp-python takes six minu
 PREINSTALLED = """
 annotated-doc==0.0.5 annotated-types==0.8.0 anyio==4.14.2 certifi==2026.7.22 click==8.4.2 contourpy==1.3.3
 cycler==0.12.1 fastapi==0.141.1 filelock==3.32.3 fonttools==4.63.0 fsspec==2025.3.0 h11==0.16.0 hf-xet==1.6.0
-httpcore==1.0.9 httpx==0.28.1 huggingface_hub==1.27.0 idna==3.18 importlib_metadata==9.0.0 ipykernel==6.17.1 ipython==7.34.0 ipywidgets==7.7.1
-Jinja2==3.1.6 joblib==1.5.3 jupyter_client==7.4.9 jupyter_core==5.9.1 jupyterlab_widgets==3.0.16 kiwisolver==1.5.0
-markdown-it-py==4.2.0 MarkupSafe==3.0.3 matplotlib==3.10.0 matplotlib-inline==0.2.2 mdurl==0.1.2 ml_dtypes==0.6.0
-mpmath==1.3.0 nbclient==0.10.4 nbformat==5.11.1 networkx==3.6.1 numpy==2.1.3 packaging==26.3 pandas==2.2.3
-pillow==11.3.0 protobuf==5.29.6 psutil==5.9.5 pydantic==2.13.4 pydantic_core==2.46.4 Pygments==2.21.0
-pyparsing==3.3.2 python-dateutil==2.9.0.post0 python-dotenv==1.2.3 pytz==2025.2 PyYAML==6.0.3 pyzmq==26.2.1
-regex==2025.11.3 requests==2.32.4 rich==13.9.4 safetensors==0.8.0 scipy==1.16.3 sentencepiece==0.2.2
-setuptools==75.2.0 shellingham==1.5.4 six==1.17.0 starlette==1.6.0 sympy==1.14.0 tokenizers==0.22.2 tornado==6.5.7
+httpcore==1.0.9 httpx==0.28.1 huggingface_hub==1.27.0 idna==3.18 importlib_metadata==9.0.0 ipykernel==6.17.1
+ipython==7.34.0 ipywidgets==7.7.1 Jinja2==3.1.6 joblib==1.5.3 jupyter_client==7.4.9 jupyter_core==5.9.1
+jupyterlab_widgets==3.0.16 kiwisolver==1.5.0 markdown-it-py==4.2.0 MarkupSafe==3.0.3 matplotlib-inline==0.2.2
+matplotlib==3.10.0 mdurl==0.1.2 ml_dtypes==0.6.0 mpmath==1.3.0 nbclient==0.10.4 nbformat==5.11.1 networkx==3.6.1
+numpy==2.1.3 packaging==26.3 pandas==2.2.3 pillow==11.3.0 protobuf==5.29.6 psutil==5.9.5 pydantic==2.13.4
+pydantic_core==2.46.4 Pygments==2.21.0 pyparsing==3.3.2 python-dateutil==2.9.0.post0 python-dotenv==1.2.3 pytz==2025.2
+PyYAML==6.0.3 pyzmq==26.2.1 regex==2025.11.3 requests==2.32.4 rich==13.9.4 safetensors==0.8.0 scipy==1.16.3
+sentencepiece==0.2.2 shellingham==1.5.4 six==1.17.0 starlette==1.6.0 sympy==1.14.0 tokenizers==0.22.2 tornado==6.5.7
 tqdm==4.67.3 traitlets==5.7.1 transformers==5.15.0 typer==0.27.1 typing-inspection==0.4.4 typing_extensions==4.16.0
 tzdata==2026.3 urllib3==2.5.0 uvicorn==0.52.3 widgetsnbextension==3.6.10 zipp==4.1.0
 """.split()
@@ -147,27 +148,30 @@ class Machine:
 
     def __init__(self, folder: Path, home: Path):
         self.python = folder / "bin" / "python"
+        shadow = folder / "dist-packages"
+        shutil.rmtree(shadow, ignore_errors=True)
         if not self.python.exists():
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            torch = install.pin("torch")
             with contextlib.suppress(subprocess.CalledProcessError):  # the package index has builds of several GB
-                self.pip("install", "--index-url", install.TORCH_WHEELS, "--retries", "0", "--timeout", "10", torch)
-            self.pip("install", torch, *PREINSTALLED)
+                wheels = ["--index-url", install.TORCH_WHEELS, "--retries", "0", "--timeout", "10"]
+                self.pip("install", *wheels, install.pin("torch"))
+        self.pip("install", install.pin("torch"), *PREINSTALLED)
         packages = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         stand_in(packages, home)
         for name, version in SHADOWED.items():
-            record = folder / "dist-packages" / f"{name}-{version}.dist-info"
-            record.mkdir(parents=True, exist_ok=True)
-            (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (packages / "zz-system.pth").write_text(f"{folder / 'dist-packages'}\n")
+            record = shadow / f"{name}-{version}.dist-info" / "METADATA"
+            record.parent.mkdir(parents=True)
+            record.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (packages / "shadow.pth").write_text(f"{shadow}\n")
         self.before = self.freeze()
 
     def run(self, *arguments: str, **options) -> str:
-        """Run the environment's Python and return what it printed."""
+        """Run the environment's Python and return what it printed; CalledProcessError has it, too."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "check": True} | options
         return subprocess.run([self.python, *arguments], **options).stdout
 
     def pip(self, *arguments: str) -> str:
+        """Run the environment's pip and return what it printed."""
         return self.run("-m", "pip", *arguments, "--disable-pip-version-check")
 
     def freeze(self) -> set[str]:
@@ -178,16 +182,20 @@ class Machine:
         """Take off what a notebook installed, and put back what it moved."""
         added, moved = differences(self.before, self.freeze())
         if added:
-            self.pip("uninstall", "--yes", *(line.split("==")[0] for line in added))
+            self.pip("uninstall", "--yes", *map(name_of, added))
         if moved:
-            self.pip("install", "--no-deps", *moved)
+            self.pip("install", "--no-deps", "--ignore-installed", *moved)
+
+
+def name_of(line: str) -> str:
+    """Return the name of the package in a line of pip freeze, as the index spells it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"==| @ ", line)[0]).lower()
 
 
 def differences(before: set[str], after: set[str]) -> tuple[list[str], list[str]]:
-    """Compare two lists of pip freeze: what was added, and what was there before and is there no longer."""
-    names = {line.split("==")[0].split(" @ ")[0].lower() for line in before}
-    added = [line for line in sorted(after - before) if line.split("==")[0].split(" @ ")[0].lower() not in names]
-    return added, sorted(before - after)
+    """Compare two lists of pip freeze: what was added, and what was there and is there no longer."""
+    names = {name_of(line) for line in before}
+    return sorted(line for line in after if name_of(line) not in names), sorted(before - after)
 
 
 def first_cell(path: Path) -> str:
@@ -210,11 +218,15 @@ def rehearse(path: Path, machine: Machine, folder: Path, surroundings: dict[str,
     try:
         machine.run("-c", EXECUTE, path.name, str(SECONDS), cwd=folder, env=surroundings)
     except subprocess.CalledProcessError as error:
-        return False, "\n".join(error.stdout.strip().splitlines()[-12:])
+        return False, last_words(error)
     added, moved = differences(machine.before, machine.freeze())
     with contextlib.suppress(subprocess.CalledProcessError):
         machine.restore()
     return not moved, f"added {' '.join(added) or 'nothing'}; moved {' '.join(moved) or 'nothing'}"
+
+
+def last_words(error: subprocess.CalledProcessError) -> str:
+    return "\n".join(error.stdout.strip().splitlines()[-12:])
 
 
 def main() -> int:
@@ -230,23 +242,25 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="colab-") as temporary:
         home = Path(temporary)
+        started = time.monotonic()
+        try:
+            machine = Machine((given.venv or home / "venv").resolve(), home)
+        except subprocess.CalledProcessError as error:
+            print(f"Colab's packages could not be installed:\n{last_words(error)}")
+            return 1
+        print(f"{len(machine.before)} packages preinstalled in {time.monotonic() - started:.0f} s", flush=True)
         repository = lay_down(home / "repository")
         surroundings = environment(repository, home, given.model)
-        started = time.monotonic()
-        machine = Machine((given.venv or home / "venv").resolve(), home)
-        print(f"the machine: {len(machine.before)} packages, {time.monotonic() - started:.0f} s", flush=True)
         (home / "empty").mkdir()
         failures = int(not unstamped_says_so(machine, home / "empty", surroundings))
-        print(f"unstamped: {'FAILED' if failures else 'says that it does not know its repository'}", flush=True)
+        print(f"an unstamped copy {'FAILED' if failures else 'says what is wrong'}", flush=True)
         for path in wanted:
             started, folder = time.monotonic(), home / path.stem
             folder.mkdir()
             good, words = rehearse(repository / "notebooks" / path.name, machine, folder, surroundings)
             failures += not good
-            print(
-                f"{path.stem:40s}{'ok' if good else 'FAILED':7s}{time.monotonic() - started:5.0f} s  {words}",
-                flush=True,
-            )
+            seconds = time.monotonic() - started
+            print(f"{path.stem:38s}{'ok' if good else 'FAILED':7s}{seconds:5.0f} s  {words}", flush=True)
     return int(failures > 0)
 
 

@@ -34,7 +34,7 @@ def kill_child(words: str) -> Callable:
             with contextlib.suppress(psutil.Error):
                 for child in psutil.Process(process.pid).children(recursive=True):
                     if words in " ".join(child.cmdline()):
-                        ground.orphans.append(child)
+                        ground.orphans += [child, *child.children(recursive=True)]
                         return child.kill()
             time.sleep(0.01)
 

@@ -219,13 +219,19 @@ class Ground:
         for name, path in self.final_files().items():
             if name.endswith(".gguf"):
                 gguf_file.summary(path)
-            if artifacts.sha256(path) != self.reference.sums.get(name):
+            same = artifacts.sha256(path) == self.reference.sums.get(name)
+            if not same and not (name == "published.json" and self.is_receipt(path)):
                 raise BrokenError(f"{name} is not what an undisturbed run makes")
         for name, repo in self.hub.repos.items():
             for commit in repo.commits:
                 shown = sum(file.endswith(".gguf") for file in commit.files)
                 if shown not in (0, 3):
                     raise BrokenError(f"{name} shows {shown} of 3 files on the Hub")
+
+    def is_receipt(self, path: Path) -> bool:
+        """Tell whether a receipt names a commit of the Hub: a second attempt to publish may make a second one."""
+        commits = [commit.oid for repo in self.hub.repos.values() for commit in repo.commits]
+        return json.loads(path.read_text())["revision"] in commits
 
     def require_all(self) -> None:
         """Raise BrokenError unless every file of an undisturbed run is there."""

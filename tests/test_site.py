@@ -18,17 +18,30 @@ from helpers import artifacts, install, site
 from helpers.errors import InputError
 
 ROOT = artifacts.ROOT
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-FOUR, SEVEN = (next(path for path in NOTEBOOKS if path.name.startswith(number)) for number in ("04", "07"))
+FOUR, SEVEN = (next((ROOT / "notebooks").glob(f"{number}*.ipynb")) for number in ("04", "07"))
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS_A_BROWSER = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("built") / "site"
-    site.build(folder)
-    return folder
+def course(tmp_path_factory):
+    """A copy of everything the site is made of and by, so that nobody changes a notebook between two builds."""
+    root = tmp_path_factory.mktemp("course")
+    for name in ("notebooks", "docs", "helpers"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(ROOT / "README.md", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def notebooks(course):
+    return sorted((course / "notebooks").glob("[0-9]*.ipynb"))
+
+
+@pytest.fixture(scope="session")
+def built(course):
+    site.build(course / "build" / "site", course)
+    return course / "build" / "site"
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +77,12 @@ def hrefs(path: Path) -> dict[str, str]:
 
 
 class TestPages:
-    def test_every_notebook_and_document_has_a_page_and_the_notebook_itself_is_there(self, built, pages):
-        assert {path.stem + ".html" for path in NOTEBOOKS} <= set(pages)
-        assert {f"{Path(path).stem.lower()}.html" for path in site.DOCUMENTS if (ROOT / path).exists()} <= set(pages)
-        for path in NOTEBOOKS:
+    def test_every_notebook_and_document_has_a_page_and_the_notebook_itself_is_there(
+        self, course, notebooks, built, pages
+    ):
+        assert {path.stem + ".html" for path in notebooks} <= set(pages)
+        assert {f"{Path(path).stem.lower()}.html" for path in site.DOCUMENTS if (course / path).exists()} <= set(pages)
+        for path in notebooks:
             assert (built / path.name).read_bytes() == path.read_bytes()
             assert pages[path.stem + ".html"].find("a", href=path.name, download=True)
 
@@ -99,14 +114,16 @@ class TestPages:
             styles = [style.get_text() for style in tree("style")] + [tag["style"] for tag in tree(style=True)]
             assert not any(re.search(r"@import|url\(", text) for text in styles), name
             for script in tree("script"):
-                assert script.get("type") == "application/json" or "http" not in script.get_text(), name
+                assert script.get("type") == "application/json" or not re.search(
+                    r"https?:|[\"'`]//", script.get_text()
+                ), name
         assert not re.search(r"@import|url\(", (built / "style.css").read_text())
 
-    def test_every_figure_has_the_alternative_text_of_its_notebook(self, pages):
+    def test_every_figure_has_the_alternative_text_of_its_notebook(self, notebooks, pages):
         for name, tree in pages.items():
             for image in tree("img"):
                 assert len(image.get("alt", "")) > 8 and "No description" not in image["alt"], name
-        for path in NOTEBOOKS:
+        for path in notebooks:
             outputs = [o for c in nbformat.read(path, as_version=4).cells for o in c.get("outputs", [])]
             stored = [o.metadata["image/png"]["alt"] for o in outputs if "image/png" in o.get("data", {})]
             assert [image["alt"] for image in pages[path.stem + ".html"]("img")] == stored
@@ -122,8 +139,8 @@ class TestPages:
             ids = [element["id"] for element in tree(id=True)]
             assert len(ids) == len(set(ids)), name
 
-    def test_contents_neighbours_and_title_are_on_every_page(self, pages):
-        expected = [page.name for page in site.contents()]
+    def test_contents_neighbours_and_title_are_on_every_page(self, course, pages):
+        expected = [page.name for page in site.contents(course)]
         notebooks = [name for name in expected if name[:2].isdigit()]
         assert [link["href"] for link in pages["index.html"].select(".pages a")] == expected[1:]
         for name in expected[1:]:
@@ -136,8 +153,8 @@ class TestPages:
             assert pages[after].find("a", rel="prev")["href"] == before
         assert not pages[notebooks[0]].find("a", rel="prev") and not pages[notebooks[-1]].find("a", rel="next")
 
-    def test_parts_are_those_of_the_readme(self, pages):
-        readme = re.findall(r"^\| \| \*\*(.+?)\*\*", (ROOT / "README.md").read_text(), re.M)
+    def test_parts_are_those_of_the_readme(self, course, pages):
+        readme = re.findall(r"^\| \| \*\*(.+?)\*\*", (course / "README.md").read_text(), re.M)
         shown = [heading.get_text() for heading in pages["index.html"]("h2")]
         assert shown[: len(readme)] == readme and len(readme) == 4
 
@@ -188,10 +205,10 @@ def test_contrast_of_every_colour_in_the_style_sheet():
 
 
 class TestBuilding:
-    def test_the_same_bytes_again_from_the_command_line(self, built, tmp_path):
+    def test_the_same_bytes_again_from_the_command_line(self, course, built, tmp_path):
         command = [sys.executable, "-m", "helpers.site", str(tmp_path / "again")]
         environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
         assert done.returncode == 0 and str(tmp_path / "again" / "index.html") in done.stdout, done.stderr
         assert snapshot(tmp_path / "again") == snapshot(built)
 
@@ -229,12 +246,21 @@ class TestBuilding:
         for folder in (theirs, theirs / "index.html"):
             with pytest.raises(InputError, match="not a site of this course"):
                 site.build(folder, small)
+        done = subprocess.run([sys.executable, "-m", "helpers.site", theirs], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1 and "Choose a new folder." in done.stderr and "Traceback" not in done.stderr
         assert (theirs / "index.html").read_text() == "my own page"
 
     def test_what_is_missing_or_damaged_is_named(self, small, tmp_path):
-        (small / "notebooks" / FOUR.name).write_text("{")
-        with pytest.raises(InputError, match=f"{FOUR.name} is no notebook"):
-            site.build(tmp_path / "site", small)
+        for damaged in (
+            b"{",
+            b"{}",
+            b"[]",
+            b"\xff",
+            b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+        ):
+            (small / "notebooks" / FOUR.name).write_bytes(damaged)
+            with pytest.raises(InputError, match=f"{FOUR.name} is no notebook"):
+                site.build(tmp_path / "site", small)
         assert not (tmp_path / "site").exists()
         shutil.rmtree(small / "notebooks")
         with pytest.raises(InputError, match="has no notebooks"):
@@ -262,6 +288,17 @@ class TestBuilding:
         colab = f"https://colab.research.google.com/github/ada/course/blob/main/notebooks/{SEVEN.stem}.ipynb"
         assert links["Open in Colab"] == colab and links["glossary"] == "glossary.html" and links["map"] == "index.html"
         assert links["file"] == "https://github.com/ada/course/blob/main/LICENSE"
+
+    def test_headings_of_the_same_words_have_anchors_of_their_own(self, small, tmp_path):
+        (small / "docs" / "glossary.md").write_text("# Title\n\n## Two words!\n\n## Two words?\n\n## Search\n")
+        site.build(tmp_path / "site", small)
+        tree = BeautifulSoup((tmp_path / "site" / "glossary.html").read_text(), "html.parser")
+        assert [heading["id"] for heading in tree(["h1", "h2"])] == ["title", "two-words", "two-words-1", "search-1"]
+        assert [link["href"] for link in tree.select(".contents ul ul a")] == [
+            "#two-words",
+            "#two-words-1",
+            "#search-1",
+        ]
 
     def test_a_notebook_that_the_readme_does_not_know_comes_last(self, small):
         shutil.copy(small / "notebooks" / FOUR.name, small / "notebooks" / "00_extra.ipynb")
