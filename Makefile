@@ -48,7 +48,7 @@ site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
 	$(PY) -m helpers.site
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
-	$(PY) -m pytest tests --failures
+	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
 
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name
 	$(PY) -m helpers.notebooks stamp $(REPO)

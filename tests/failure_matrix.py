@@ -1,6 +1,6 @@
 """Every error we raise, with the test that provokes it: the generator of docs/TROUBLESHOOTING.md.
 
-    python -m pytest tests --failures     # runs all tests, notes who raised what, and writes the page
+    make troubleshooting     # runs all tests, notes who raised what, and writes the page
 
 The errors are found in the source, the tests by watching: while they run, the constructor of CourseError notes
 its caller.

@@ -49,7 +49,7 @@ def converter_killed(ground: Ground) -> str:
     seconds = ground.some_time("convert")
     run = ground.run("convert", seconds, kill_child("convert_hf_to_gguf")).ended(0, REFUSED)
     if run.code == REFUSED and "ResourceError: The converter was killed" not in run.output:
-        raise BrokenError(f"a killed converter was explained as {run.ending}")
+        raise BrokenError(f"a killed converter was explained as {run.words}")
     ground.require_whole()
     return f"after {seconds:.1f} s, {run.ending}"
 
@@ -84,7 +84,8 @@ def disk_full(ground: Ground) -> str:
     else:
         limit = ground.chance.randrange(100_000, 6_000_000)
         run, what = ground.run(SOAK_FILE_LIMIT=str(limit)), f"full after {limit:,} bytes of a file of {step}"
-    run.ended(0, REFUSED)
+    if run.ended(0, REFUSED).code == REFUSED and "refused: ResourceError" not in run.output:
+        raise BrokenError(f"a full disk ({what}) was explained as {run.words}")
     ground.require_whole()
     return f"{what}, {run.ending}"
 
@@ -109,7 +110,7 @@ def connection_cut(ground: Ground) -> str:
         what = f"{method} {path} answered with {status}"
     run = ground.run().ended(0, REFUSED)
     if run.code == REFUSED and "refused: HubError" not in run.output:
-        raise BrokenError(f"a broken connection was explained as {run.ending}")
+        raise BrokenError(f"a broken connection was explained as {run.words}")
     ground.hub.faults.clear()
     ground.require_whole()
     return f"{what} {times} times in {step}, {run.ending}"

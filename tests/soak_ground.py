@@ -61,11 +61,16 @@ class Run:
         return json.loads(last) if last.startswith("{") else last
 
     @property
+    def words(self) -> str:
+        """The name and the text of the error of ours that stopped it."""
+        said = [line for line in self.output.splitlines() if line.startswith("refused: ")]
+        return said[-1].removeprefix("refused: ") if said else "nothing of ours"
+
+    @property
     def ending(self) -> str:
-        """Say in a few words how it ended."""
+        """How it ended, in a few words."""
         if self.code == REFUSED:
-            said = next(line for line in reversed(self.output.splitlines()) if line.startswith("refused: "))
-            return " ".join(said.split()[:8]) + " …"
+            return " ".join(self.words.split()[:8]) + " …"
         return {0: "went on", 1: "stopped"}.get(self.code, "killed")
 
     def ended(self, *codes: int) -> Run:

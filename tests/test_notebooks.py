@@ -90,7 +90,7 @@ class TestEveryNotebook:
             assert not re.search(r"^\s*[!%]", cell.source, re.M), cell.source
 
     def test_no_trace_of_a_machine_or_a_secret(self, path):
-        text = path.read_text()
+        text = re.sub(r'"image/png": "[^"]*"', "", path.read_text())  # letters of a picture may spell anything
         assert not re.search(r"/(home|root|tmp|work|Users|content)/", text)
         assert not re.search(r"0x[0-9a-f]{8,}", text), "a memory address"
         assert not re.search(r"hf_(rehearsal(write|read)[0-9a-f]|[A-Za-z0-9]{30})", text)
