@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
 import types
@@ -173,7 +174,7 @@ def gguf_damaged(ground: Ground) -> str:
 
 def judged(ground: Ground, run: Run, path: Path, good: Path, remedy: Path) -> str:
     """A damaged file was refused, or its checksum tells; then do what our messages say and delete `remedy`."""
-    run.ended(0, REFUSED)
+    run.ended(0, REFUSED, -signal.SIGABRT)  # llama.cpp ends the process over some damaged vocabularies
     if artifacts.sha256(path) == artifacts.sha256(good):
         ground.require_whole()
         return "made again"
@@ -184,7 +185,7 @@ def judged(ground: Ground, run: Run, path: Path, good: Path, remedy: Path) -> st
         raise BrokenError(f"{path.name} was damaged, and its checksum does not tell")
     artifacts.remove(remedy)
     ground.hub.repos.pop("rehearsal/soaked", None)
-    return run.ending if run.code == REFUSED else "not noticed by the run, found by its checksum"
+    return f"{run.ending if run.code else 'not noticed by the run'}, found by its checksum"
 
 
 # How often each strikes in a round of 40.

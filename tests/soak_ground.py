@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -71,7 +72,7 @@ class Run:
         """How it ended, in a few words."""
         if self.code == REFUSED:
             return " ".join(self.words.split()[:8]) + " …"
-        return {0: "went on", 1: "stopped"}.get(self.code, "killed")
+        return {0: "went on", 1: "stopped", -signal.SIGABRT: "ended by llama.cpp"}.get(self.code, "killed")
 
     def ended(self, *codes: int) -> Run:
         """Return this run; raise BrokenError with its last words unless it ended with one of the codes."""
