@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers import kronecker, lowrank, prune, train
-from helpers.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -159,13 +158,3 @@ def held(model: torch.nn.Module) -> Held:
             indices += tensor.numel()
             largest = max(largest, int(tensor.max()))
     return Held(parameters, zeros, indices, largest)
-
-
-def same_vocabulary(teacher: PreTrainedModel, student: PreTrainedModel) -> None:
-    """Raise InputError unless teacher and student speak of the same number of tokens."""
-    ours, theirs = student.config.vocab_size, teacher.config.vocab_size
-    if ours != theirs:
-        raise InputError(
-            f"The student knows {ours:,} tokens and the teacher {theirs:,}. Their probabilities cannot be compared. "
-            "Take a teacher with the student's tokenizer."
-        )

@@ -203,9 +203,20 @@ def _has(pinned: str) -> bool:
 
 
 def _frozen(missing: list[str]) -> list[str]:
-    """Pin every installed package to its version, so that pip may add but never replace."""
-    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
-    return [f"{name}=={version}" for name, version in sorted(installed.items()) if name not in missing]
+    """Pin every installed package to its version, so that pip may add but never replace.
+
+    The first of a name on the path is the one in use: on Colab, older ones of Ubuntu's own Python lie behind it.
+    """
+    installed: dict[str, str] = {}
+    for found in importlib.metadata.distributions():
+        if found.metadata["Name"]:
+            installed.setdefault(_canonical(found.metadata["Name"]), found.version)
+    absent = {_canonical(name) for name in missing}
+    return [f"{name}=={version}" for name, version in sorted(installed.items()) if name not in absent]
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _importable(module: str) -> bool:

@@ -124,7 +124,6 @@ def test_added_and_moved_packages_are_told_apart():
     assert colab.differences(before, before) == ([], [])
 
 
-@pytest.mark.xfail(strict=True, reason="install._frozen pins the last package of a name, not the one in use")
 def test_packages_in_the_shadow_are_not_pinned(monkeypatch, tmp_path):
     """On Colab the packages of Ubuntu's Python lie last on the path; pinning one would downgrade the one in use."""
     used = next(d for d in distributions() if canonicalize_name(d.metadata["Name"]) == "markupsafe")
