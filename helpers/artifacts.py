@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,14 +29,16 @@ def making(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, else delete it.
 
     A lock keeps two notebooks from making the same file at once. If the process is killed, a
-    `.partial` file stays behind that nothing reads; the next run replaces it.
+    `.partial` file stays behind that nothing reads; the next run deletes it. Its name is new every time, because
+    a converter may live on for a while after its notebook was killed, and write where it was told to.
     """
     import filelock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     with filelock.FileLock(path.parent / f".{path.name}.lock"):
-        remove(temporary)
+        for abandoned in path.parent.glob(f"{glob.escape(path.name)}.????????.partial"):
+            remove(abandoned)
         try:
             yield temporary
             if path.is_dir():  # a folder cannot be replaced in one step

@@ -22,6 +22,8 @@ summary = gguf_file.summary  # convert.summary(path) is the name the notebooks u
 OUTTYPES = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
 # What llama_model_quantize can write without an importance matrix.
 TYPES = ("Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K").split()
+# How a full disk sounds: from Python, from numpy's tofile (the converter) and from C++ (the quantizer).
+DISK_FULL = r"No space left on device|Disk quota exceeded|File too large|requested and \d+ written|iostream error"
 # The versions this course was tested with, named when the converter fails for unknown reasons.
 TESTED = "transformers 4.57 to 5.23, sentencepiece 0.2, protobuf 5"
 
@@ -40,7 +42,8 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
         )
     models.verify(checkpoint)
     path = artifacts.folder("gguf") / f"{checkpoint.name}-{outtype.upper()}.gguf"
-    if artifacts.is_current(path, *checkpoint.glob("*.safetensors"), checkpoint / "config.json"):
+    sources = [*checkpoint.glob("*.safetensors"), checkpoint / "config.json"]
+    if artifacts.is_current(path, *sources) and gguf_file.is_whole(path):
         return path
     tools = llama_tools.tools()
     shapes = [t["shape"] for s in models.shards(checkpoint) for n, t in models.header(s).items() if n[0] != "_"]
@@ -91,7 +94,7 @@ def explain_failure(code: int, log: list[str]) -> ConversionError | ResourceErro
             "The converter was killed. The system had too little memory. Close other notebooks, choose a "
             "smaller model (COURSE_MODEL), or run the converter by hand with --use-temp-file."
         )
-    if "No space left on device" in text:
+    if re.search(DISK_FULL, text):
         return ResourceError(
             "The disk filled up while converting. The unfinished file was deleted. Free some space or "
             "set COURSE_ARTIFACTS to a folder on a larger disk."
@@ -143,7 +146,7 @@ def requantize(gguf: Path, type_name: str = "Q4_K_M", threads: int | None = None
         )
     stem = re.sub(r"-(F32|F16|BF16)$", "", gguf.stem)
     path = gguf.with_name(f"{stem}-{type_name}.gguf")
-    if artifacts.is_current(path, gguf):
+    if artifacts.is_current(path, gguf) and gguf_file.is_whole(path):
         return path
     artifacts.require_disk(source.file_bytes * 0.55, path.parent, path.name)
     largest = max(tensor.elements for tensor in source.tensors)
@@ -163,6 +166,11 @@ def requantize(gguf: Path, type_name: str = "Q4_K_M", threads: int | None = None
                 failed = llama_cpp.llama_model_quantize(
                     os.fsencode(gguf), os.fsencode(temporary), ctypes.byref(parameters)
                 )
+        if failed and re.search(DISK_FULL, "".join(log)):
+            raise ResourceError(
+                f"The disk filled up while quantizing {gguf.name}. The unfinished file was deleted. Free some space or "
+                "set COURSE_ARTIFACTS to a folder on a larger disk."
+            )
         if failed:
             last = next((line.strip() for line in reversed(log) if line.strip()), "nothing")
             raise ConversionError(

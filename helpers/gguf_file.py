@@ -103,6 +103,15 @@ def summary(path: Path) -> Summary:
     return Summary(path, metadata, tensors, size)
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether `summary` can read a file: one that was cut by a copy or a crash is made again, not used."""
+    try:
+        summary(path)
+    except InputError:
+        return False
+    return True
+
+
 # No honest header comes near these; a forged one shall not make us read a whole model as text or numbers.
 MOST_ENTRIES, MOST_ITEMS = 1 << 20, 1 << 24
 

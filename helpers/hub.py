@@ -7,6 +7,7 @@ hub.publish(here, "my-model", files, card)
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import http.client
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers import artifacts
-from helpers.errors import HubError, InputError
+from helpers.errors import HubError, InputError, ResourceError
 from helpers.rehearsal_hub import REHEARSAL_TOKEN, RehearsalHub
 
 REAL_ENDPOINT = "https://huggingface.co"
@@ -341,8 +342,8 @@ def explained(doing: str) -> Iterator[None]:
         raise translated from error
 
 
-def explain(error: BaseException, doing: str) -> HubError | None:
-    """Return the HubError for an exception of `huggingface_hub`, or None if it is not one we know."""
+def explain(error: BaseException, doing: str) -> HubError | ResourceError | None:
+    """Return our error for an exception of `huggingface_hub`, or None if it is not one we know."""
     from huggingface_hub import errors
 
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -386,8 +387,12 @@ def explain(error: BaseException, doing: str) -> HubError | None:
     network = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError, TimeoutError)
     if isinstance(error, network) or type(error).__module__.split(".")[0] in ("httpx", "httpcore", "requests"):
         return HubError(
-            f"The connection broke while {doing}. The network is down or was cut. Nothing is lost: run "
-            "the cell again, files that arrived whole are not sent twice."
+            f"The connection broke while {doing}. The network is down or was cut. Nothing is lost: run the cell again."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ResourceError(
+            f"The disk filled up while {doing}. Nothing half-done was kept. Free some space, or set COURSE_ARTIFACTS "
+            "to a folder on a larger disk."
         )
     if error.__cause__ is not None:  # the client wraps what happens inside an upload in a RuntimeError
         return explain(error.__cause__, doing)

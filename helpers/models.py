@@ -251,11 +251,17 @@ def header(path: Path) -> dict:
                 "The download was cut or a web page was saved instead. Delete it and download again."
             )
         try:
-            return json.loads(file.read(length))
-        except ValueError:
+            tensors = json.loads(file.read(length))
+            for name, entry in tensors.items():
+                if name != "__metadata__":
+                    first, last = entry["data_offsets"]
+                    if not (0 <= first <= last and all(size >= 0 for size in entry["shape"]) and entry["dtype"]):
+                        raise ValueError(name)
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise CheckpointError(
                 f"{path.name} has a damaged header. The download was cut or altered. Delete it and download again."
             ) from None
+        return tensors
 
 
 def _verify_shard(path: Path) -> None:

@@ -299,7 +299,8 @@ class Handler(BaseHTTPRequestHandler):
             mode = "lfs" if is_lfs(file["path"], file["size"]) else "regular"
             answer = {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
             if file["path"] in present:
-                answer["oid"] = present[file["path"]].oid
+                stored = present[file["path"]]  # the client compares: unchanged files make no second commit
+                answer["oid"] = stored.sha256 if stored.lfs else stored.oid
             answers.append(answer)
         self._answer({"files": answers})
 

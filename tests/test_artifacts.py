@@ -35,10 +35,20 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
 
 
 def test_what_a_killed_process_left_is_replaced(tmp_path):
-    (tmp_path / "f.txt.partial").write_text("half")
+    (tmp_path / "f.txt.0123abcd.partial").write_text("half")
     with artifacts.making(tmp_path / "f.txt") as temporary:
         assert not temporary.exists()
         temporary.write_text("whole")
+    assert (tmp_path / "f.txt").read_text() == "whole" and not list(tmp_path.glob("*.partial"))
+
+
+def test_an_abandoned_converter_cannot_write_into_the_next_run(tmp_path):
+    """Its notebook was killed, it lives on, and opens its file late: then it must not be the new run's file."""
+    with pytest.raises(KeyboardInterrupt), artifacts.making(tmp_path / "f.txt") as abandoned:
+        raise KeyboardInterrupt
+    with artifacts.making(tmp_path / "f.txt") as temporary:
+        temporary.write_text("whole")
+        abandoned.write_text("from the past")
     assert (tmp_path / "f.txt").read_text() == "whole"
 
 

@@ -202,6 +202,38 @@ def test_disk_that_fills_up_while_quantizing(story_f16, monkeypatch):
         convert.requantize(story_f16, "Q5_1")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size works as a full disk on Linux")
+@pytest.mark.parametrize("step", ["convert", "requantize"])
+def test_a_disk_that_is_full_in_the_middle(elsewhere, checkpoint, step):
+    """Writing beyond 300,000 bytes of a file fails, as it does when the disk is full."""
+    path = convert.to_gguf(checkpoint, "f16") if step == "requantize" else checkpoint
+    work = {"convert": "convert.to_gguf(path, 'f16')", "requantize": "convert.requantize(path, 'Q4_0')"}[step]
+    code = f"""
+import resource
+from pathlib import Path
+from helpers import convert
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+path = Path({str(path)!r})
+{work}"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=artifacts.ROOT, capture_output=True, text=True)
+    assert "ResourceError: The disk filled up while" in done.stderr, done.stderr[-500:]
+    assert visible(elsewhere) == ([path.name] if step == "requantize" else [])
+
+
+@pytest.mark.parametrize("keep", [0, 1000, -1000])
+def test_a_result_that_was_cut_is_made_again(elsewhere, checkpoint, keep):
+    """A copy that stopped, or a crash of the system: the date is good, the file is not."""
+    f16 = convert.to_gguf(checkpoint, "f16")
+    q4_0 = convert.requantize(f16, "Q4_0")
+    for path, again in (
+        (q4_0, lambda: convert.requantize(f16, "Q4_0")),
+        (f16, lambda: convert.to_gguf(checkpoint, "f16")),
+    ):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:keep])
+        assert again() == path and path.read_bytes() == whole
+
+
 # The converter stops
 
 
@@ -217,6 +249,7 @@ FAILURES = {
     "exit 137": ("sys.exit(137)", ResourceError, "too little memory"),
     "memory error": ("raise MemoryError", ResourceError, "too little memory"),
     "disk full": ("raise OSError(28, 'No space left on device')", ResourceError, "disk filled up"),
+    "disk full, as numpy says it": ("raise OSError('4096 requested and 512 written')", ResourceError, "disk filled up"),
     "packages": ("raise ModuleNotFoundError(\"No module named 'conversion'\")", ConversionError, "own packages"),
     "tokenizer": ("raise NotImplementedError('BPE pre-tokenizer was not recognized')", ConversionError, "tokenizer"),
     "mapped": ("raise ValueError(\"Can not map tensor 'x.SCB'\")", ConversionError, "quantized already"),

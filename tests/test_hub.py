@@ -1,5 +1,6 @@
 """Choosing a Hub, tokens, downloads, publishing: every failure ends in a HubError that says what to do."""
 
+import errno
 import os
 import socket
 import sys
@@ -221,6 +222,17 @@ def test_no_network(tmp_path):
         hub.download("a/model", None, tmp_path / "in", ("*",), "http://127.0.0.1:9")
 
 
+def test_a_disk_that_fills_up_during_the_download(server, tmp_path, monkeypatch):
+    offered(server, tmp_path)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", full)
+    with pytest.raises(ResourceError, match="disk filled up while downloading a/model"):
+        hub.download("a/model", None, tmp_path / "in", ("*",), server.endpoint)
+
+
 # Publishing
 
 
@@ -232,10 +244,11 @@ def test_publish_and_compare(here, files):
 
 
 def test_publishing_twice_needs_update(here, files):
-    hub.publish(here, "m", files, CARD)
+    first = hub.publish(here, "m", files, CARD)
     with pytest.raises(HubError, match="name is taken"):
         hub.publish(here, "m", files, CARD)
-    hub.publish(here, "m", files, CARD, update=True)
+    again = hub.publish(here, "m", files, CARD, update=True)
+    assert again.revision == first.revision, "what did not change makes no commit"
 
 
 def test_read_only_token_is_refused_before_the_first_byte(here, files, server):

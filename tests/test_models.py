@@ -119,6 +119,28 @@ def test_damaged_header(checkpoint):
         models.verify(checkpoint)
 
 
+@pytest.mark.parametrize(
+    "good, bad",
+    [
+        (b'"data_offsets"', b'"data_offsetz"'),
+        (b'"shape":[', b'"shapf":['),
+        (b'"dtype"', b'"dtypd"'),
+        (b'"data_offsets":[0,', b'"data_offsets":[9e9,'),
+        (b'"shape":[', b'"shape":[-'),
+    ],
+)
+def test_a_header_with_one_wrong_letter(checkpoint, good, bad):
+    """Still JSON, but no longer a table of tensors."""
+    path = checkpoint / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + length].replace(good, bad, 1)
+    assert header != data[8 : 8 + length]
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    with pytest.raises(CheckpointError, match="damaged header"):
+        models.header(path)
+
+
 def test_absurd_header_length(checkpoint):
     damage(checkpoint, "model.safetensors", lambda data: (2**62).to_bytes(8, "little") + data[8:])
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
