@@ -12,7 +12,8 @@ export COURSE_MODEL ?= smollm2
 endif
 FOLDER ?= classroom
 
-.PHONY: run test lab notebooks bench prefetch handouts site troubleshooting stamp lint clean
+.PHONY: run test lab notebooks bench prefetch handouts site troubleshooting \
+        soak test-colab test-matrix stamp lint clean
 
 run: $(VENV)/.ready        ## the main job: notebooks 04 to 07, executed copies in build/
 	$(if $(OFFLINE_FROM),$(PY) -m helpers.classroom unpack $(OFFLINE_FROM))
@@ -32,11 +33,8 @@ lab: $(VENV)/.ready        ## open JupyterLab on the notebooks
 notebooks: $(VENV)/.ready  ## refresh the stored outputs with the embedded model
 	$(PY) -m helpers.notebooks refresh all
 
-bench: $(VENV)/.ready      ## measure speed and memory against named peers
-	$(PY) -m benchmarks.numbers
-	$(PY) -m benchmarks.compression
-	$(PY) -m benchmarks.evaluation
-	$(PY) -m benchmarks.main_job
+bench: $(VENV)/.ready      ## speed and memory beside named peers: docs/BENCHMARKS.md; GROUPS=numbers for one
+	$(PY) -m benchmarks $(GROUPS)
 
 prefetch: $(VENV)/.ready   ## everything a room without internet needs, into FOLDER
 	$(PY) -m helpers.classroom prefetch $(FOLDER)
@@ -49,6 +47,16 @@ site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
+
+soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; at most 15 minutes
+	$(PY) -m tests.soak
+
+test-colab: NOTEBOOKS = all
+test-colab: $(VENV)/.ready ## every notebook alone in an empty folder, as on Colab; NOTEBOOKS=02 for one
+	$(PY) tests/colab.py $(NOTEBOOKS)
+
+test-matrix: $(VENV)/.ready  ## the tests with the oldest and the newest versions that requirements.txt allows
+	$(PY) tests/matrix.py
 
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name
 	$(PY) -m helpers.notebooks stamp $(REPO)

@@ -1,61 +1,61 @@
-"""Speed of Part IV's decompositions against named peers: `python -m benchmarks.compression`, about a minute.
+"""Speed of Part IV's decompositions beside torch's SVD and torch's dense layer. About a minute.
 
-GPT-2's feed-forward shape, B of 2 × 4, rank 4, as in TQCompressor. The peer of `kronecker.nearest` is torch's SVD of
-the rearranged matrix; the peer of the Kronecker layer is torch's dense Linear.
+GPT-2's feed-forward shape, B of 2 × 4, rank 4, as in TQCompressor.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import time
+from collections.abc import Iterator
 
 import torch
 
-from benchmarks.numbers import race
+from benchmarks.report import Row, race
 from helpers import compress, kronecker, sweep
 
+GROUP = "Compression"
 WIDTH, FFN, RANK = 768, 3072, 4
 
 
-def main() -> None:
+def rows() -> Iterator[Row]:
+    """Time decompositions on one thread, and the Kronecker layer on one and on all."""
     torch.manual_seed(0)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    before = torch.get_num_threads()
     up = torch.randn(FFN, WIDTH)
 
+    def all_of_gpt2() -> None:
+        for _ in range(12):
+            kronecker.nearest(up, (4, 2), RANK)
+            kronecker.nearest(up.T, (2, 4), RANK)
+
     torch.set_num_threads(1)
-    started = time.perf_counter()
-    for _ in range(12):
-        kronecker.nearest(up, (4, 2), RANK)
-        kronecker.nearest(up.T, (2, 4), RANK)
-    print(f"all 24 feed-forward matrices of GPT-2, one thread: {time.perf_counter() - started:.1f} s (budget 5 s)")
+    (whole,) = race(all_of_gpt2, rounds=3)
+    what = "Kronecker, 24 FFN matrices of GPT-2, 1 thread"
+    yield Row(GROUP, what, whole.best, "s", spread=whole.spread, note="budget 5 s")
     ours, peer = race(
         lambda: kronecker.nearest(up, (4, 2), RANK),
         lambda: torch.linalg.svd(kronecker.rearrange(up, (4, 2)), full_matrices=False),
         rounds=5,
     )
-    print(f"one of them: {1000 * ours:.0f} ms, torch.linalg.svd of R {1000 * peer:.0f} ms, ratio {peer / ours:.1f}")
+    yield Row(GROUP, "Kronecker, one of them", ours.best, "s", "torch.linalg.svd of R", peer.best, ours.spread)
 
-    started = time.perf_counter()
     model = sweep.trained(0)
-    for module in compress.matrices(model).values():
-        w = compress.weight(module)
-        kronecker.search(w, (4, 2) if w.shape[0] > w.shape[1] else (2, 4), RANK)
-    seconds = time.perf_counter() - started
-    print(f"search for permutations, all 14 matrices of a small model: {seconds:.1f} s (budget 60 s)")
+
+    def search() -> None:
+        for module in compress.matrices(model).values():
+            w = compress.weight(module)
+            kronecker.search(w, (4, 2) if w.shape[0] > w.shape[1] else (2, 4), RANK)
+
+    (searched,) = race(search, rounds=1)
+    yield Row(GROUP, "permutations, 14 matrices of a small model", searched.best, "s", note="budget 60 s")
 
     layer = kronecker.linear(*kronecker.nearest(up, (4, 2), RANK))
     dense, x = torch.nn.Linear(WIDTH, FFN, bias=False), torch.randn(2048, WIDTH)
     operations = RANK * (FFN // 4) * (WIDTH // 2) * 2 / (FFN * WIDTH)
-    for threads in (1, os.cpu_count() or 1):
+    for threads in dict.fromkeys((1, os.cpu_count() or 1)):
         torch.set_num_threads(threads)
         with torch.inference_mode():
             ours, peer = race(lambda: layer(x), lambda: dense(x), rounds=9)
-        print(
-            f"2,048 tokens, {threads} threads: Kronecker {1000 * ours:.0f} ms, dense {1000 * peer:.0f} ms, "
-            f"time {ours / peer:.2f}, operations {operations:.2f}, parameters {0.5:.2f} of dense"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        what, note = f"KroneckerLinear, 2,048 tokens, {threads} threads", f"operations {operations:.2f}, numbers 0.50"
+        yield Row(GROUP, what, ours.best, "s", "torch.nn.Linear", peer.best, ours.spread, note)
+    torch.set_num_threads(before)

@@ -1,25 +1,27 @@
-"""Speed of `evaluate.perplexity` against two peers: `python -m benchmarks.evaluation`. About two minutes.
+"""Speed of `evaluate.perplexity` on windows of 512 tokens of SmolLM2 in F16, 2 threads. About two minutes.
 
-Peers, in one process on the same windows of 512 tokens of SmolLM2 in F16, 2 threads: a bare `llama_decode` of the
-same batches, which computes nothing from the logits; and the usual way, `Llama(logits_all=True)` with
-`Llama.logits_to_logprobs` for each token in Python, for all tokens (as most scripts do) or for the scored half.
-They take turns; the best of each counts.
+Peers, in one process on the same windows: a bare `llama_decode` of the same batches, which computes nothing from the
+logits; and the usual way, `Llama(logits_all=True)` with `Llama.logits_to_logprobs` for each token in Python, for all
+tokens (as most scripts do) or for the scored half.
 """
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterator
 
 import llama_cpp
 import numpy as np
 
+from benchmarks.report import Row, race
 from helpers import artifacts, convert, evaluate, models, runtime
 
+GROUP = "Perplexity"
 WINDOW, WINDOWS, THREADS, ROUNDS = 512, 2, 2, 5
 
 
-def main() -> None:
+def rows() -> Iterator[Row]:
+    """Race ours against the bare decoder and the usual loop; all must find the same perplexity."""
     f16 = convert.to_gguf(models.CATALOGUE["smollm2"].fetch(), "f16")
     text = (artifacts.ROOT / "data" / "evaluation.txt").read_text()
     with evaluate._Model(f16, text, WINDOW, WINDOWS, THREADS) as model:
@@ -42,28 +44,11 @@ def main() -> None:
                     losses.append(-log_p[window[position + 1]])
             return float(np.mean(losses))
 
-        def usual_half() -> float:
-            return usual_way(model.first)
-
-        def usual_all() -> float:
-            return usual_way(0)
-
-        best = {}
-        for _ in range(ROUNDS):
-            for way in (bare, ours, usual_half, usual_all):
-                started = time.perf_counter()
-                way()
-                seconds = time.perf_counter() - started
-                best[way.__name__] = min(best.get(way.__name__, math.inf), seconds)
-        assert math.isclose(ours(), usual_half(), rel_tol=1e-3)
+        assert math.isclose(ours(), usual_way(model.first), rel_tol=1e-3)
+        mine, *peers = race(ours, bare, lambda: usual_way(model.first), lambda: usual_way(0), rounds=ROUNDS)
         usual.close()
-    speeds = {name: WINDOW * WINDOWS / seconds for name, seconds in best.items()}
-    print(f"llama-cpp-python {llama_cpp.__version__}, {THREADS} threads, tokens per second")
-    print("  ".join(f"{name} {speed:.0f}" for name, speed in speeds.items()))
-    for name, budget in (("bare", 0.93), ("usual_half", None), ("usual_all", 1.3)):
-        note = f" (budget {budget})" if budget else ""
-        print(f"ours ÷ {name} {speeds['ours'] / speeds[name]:.2f}{note}")
-
-
-if __name__ == "__main__":
-    main()
+    tokens = WINDOW * WINDOWS
+    names = ("bare llama_decode", "Python loop, scored half", "Python loop, all tokens")
+    for name, peer, note in zip(names, peers, ("budget 0.93", "", "budget 1.3"), strict=True):
+        speeds = (tokens / mine.best, "tokens/s", name, tokens / peer.best, mine.spread)
+        yield Row(GROUP, "perplexity, SmolLM2 F16", *speeds, note)

@@ -1,26 +1,26 @@
-"""Time and memory of the main job at TinyLlama's exact shape: `python -m benchmarks.main_job`.
+"""The main job at 3 M, 135 M and 1.1 B parameters: conversion, quantization, generation. About six minutes.
 
-Random weights in the shape of TinyLlama 1.1B (a `model.safetensors` of 2,200,119,864 bytes) go through
-`convert.to_gguf`, and through the converter called directly, which is the peer; then to Q4_K_M, and
-both files generate. Needs 8 GB of disk below `artifacts/bench` and about 5 minutes on 2 cores.
+`story`, SmolLM2, and random weights in TinyLlama's exact shape (a `model.safetensors` of 2,200,119,864 bytes) go
+through `convert.to_gguf`, whose peer is the converter called directly; then to Q4_K_M, whose peer is llama.cpp's
+quantizer called directly; then each file generates, under the limit that the memory's bandwidth sets. Each step runs
+in a process of its own. Needs 10 GB of disk below `artifacts/bench`.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from helpers import artifacts, llama_tools, models
+from benchmarks.report import Row, measured, race
+from helpers import artifacts, gguf_file, llama_tools, models
 
+GROUP = "The main job"
 SIZE = 2_200_119_864
+REPEAT = 3
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -77,121 +77,107 @@ def tinyllama_shape(folder: Path) -> Path:
     return folder
 
 
-def measured(code: str, repeat: int = 1) -> dict[str, float]:
-    """Run Python code in a process of its own; return its best time in seconds and its peak memory in GB."""
-    wrapped = f"""
-import json, resource, time
-started = time.perf_counter()
-{code}
-seconds = time.perf_counter() - started
-peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print()
-print(json.dumps({{"seconds": seconds, "GB": peak * 1024 / 1e9, **globals().get("extra", {{}})}}))
-"""
-    runs = []
-    for _ in range(repeat):
-        done = subprocess.run([sys.executable, "-c", wrapped], capture_output=True, text=True, cwd=artifacts.ROOT)
-        if done.returncode:
-            raise RuntimeError(done.stderr[-2000:])
-        runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
-    return min(runs, key=lambda run: run["seconds"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=2, help="runs of each conversion; the best counts")
-    repeat = parser.parse_args().repeat
-    base = artifacts.folder("bench")
-    os.environ["COURSE_ARTIFACTS"] = str(base)
-    os.environ["LLAMA_CPP_DIR"] = str(_tools())
-    checkpoint = base / "tinyshape"
-    # In a process of its own: a child's peak memory, as Linux counts it, includes that of its parent.
-    measured(
-        f"from pathlib import Path; from benchmarks import main_job as m; m.tinyllama_shape(Path({str(checkpoint)!r}))"
-    )
-    size = (checkpoint / "model.safetensors").stat().st_size
-    print(f"{_machine()}\ncheckpoint {size:,} bytes ({'as' if size == SIZE else 'NOT as'} TinyLlama's)\n")
-    models.verify(checkpoint)
-
-    rows = []
-
-    def row(what: str, seconds: float, memory: float | None = None, note: str = "") -> None:
-        rows.append((what, f"{seconds:8.2f} s", f"{memory:5.2f} GB" if memory else "", note))
-        print("{:44s} {:>10s} {:>8s}  {}".format(*rows[-1]), flush=True)
-
-    bare = _wall([sys.executable, "-c", "pass"])
-    row("import helpers and its modules", _wall([sys.executable, "-c", IMPORT]) - bare, note="budget 0.3 s")
-    offline = "from helpers import hub; extra = {'answers': hub.answers('http://192.0.2.1')}"
-    row("finding that no Hub answers", measured(offline)["seconds"], note="budget 3 s")
-
-    script = Path(os.environ["LLAMA_CPP_DIR"]) / "convert_hf_to_gguf.py"
-    for outtype in ("q8_0", "f16"):
-        name = f"tinyshape-{outtype.upper()}.gguf"
-        peer = f"""
-import subprocess, sys, os
-subprocess.run([sys.executable, {str(script)!r}, {str(checkpoint)!r}, "--outfile", {str(base / "peer.gguf")!r},
-    "--outtype", {outtype!r}], check=True, capture_output=True, env={{**os.environ, "HF_HUB_OFFLINE": "1"}})"""
-        ours = f"""
+PEER_CONVERT = """
+import os, subprocess, sys
+subprocess.run([sys.executable, {script!r}, {checkpoint!r}, "--outfile", {out!r}, "--outtype", "f16"],
+    check=True, capture_output=True, env={{**os.environ, "HF_HUB_OFFLINE": "1"}})"""
+CONVERT = """
 from pathlib import Path
 from helpers import convert
-(Path({str(base)!r}) / "gguf" / {name!r}).unlink(missing_ok=True)
-path = convert.to_gguf(Path({str(checkpoint)!r}), {outtype!r})"""
-        direct, helped = measured(peer, repeat), measured(ours, repeat)
-        same = artifacts.sha256(base / "peer.gguf") == artifacts.sha256(base / "gguf" / name)
-        (base / "peer.gguf").unlink()
-        row(f"converter called directly, {outtype}", direct["seconds"], direct["GB"])
-        ratio = helped["seconds"] / direct["seconds"]
-        row(f"convert.to_gguf, {outtype}", helped["seconds"], helped["GB"], f"ratio {ratio:.2f}, same bytes: {same}")
-
-    quantize = f"""
+Path({out!r}).unlink(missing_ok=True)
+convert.to_gguf(Path({checkpoint!r}), "f16")"""
+PEER_QUANTIZE = """
+import ctypes, os
+import llama_cpp
+from helpers import runtime
+parameters = llama_cpp.llama_model_quantize_default_params()
+parameters.ftype, parameters.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, os.cpu_count()
+with runtime.log_to():
+    assert not llama_cpp.llama_model_quantize({f16!r}.encode(), {out!r}.encode(), ctypes.byref(parameters))"""
+QUANTIZE = """
 from pathlib import Path
 from helpers import convert
-folder = Path({str(base)!r}) / "gguf"
-(folder / "tinyshape-Q4_K_M.gguf").unlink(missing_ok=True)
-convert.requantize(folder / "tinyshape-F16.gguf", "Q4_K_M")"""
-    result = measured(quantize)
-    row("convert.requantize, Q4_K_M from F16", result["seconds"], result["GB"])
-
-    for kind in ("F16", "Q8_0", "Q4_K_M"):
-        path = base / "gguf" / f"tinyshape-{kind}.gguf"
-        result = measured(f"""
+Path({out!r}).unlink(missing_ok=True)
+convert.requantize(Path({f16!r}), "Q4_K_M")"""
+GENERATE = """
 from pathlib import Path
 from helpers import runtime
-llm = runtime.load(Path({str(path)!r}), n_ctx=256)
-extra = {{"speed": runtime.tokens_per_second(llm).generation}}""")
-        note = f"{result['speed']:.1f} tokens/s, file {artifacts.size_text(path.stat().st_size)}"
-        row(f"load and generate, {kind}", result["seconds"], result["GB"], note)
-
-
+llm = runtime.load(Path({path!r}), n_ctx=256)
+extra = {{"speed": runtime.tokens_per_second(llm).generation}}"""
 IMPORT = "from helpers import " + ", ".join(
     ["artifacts", "checks", "convert", "gguf_file", "hub", "install", "llama_tools", "models", "plots", "runtime"]
 )
+BANDWIDTH = """
+import torch
+matrix, times = torch.ones(25_000, 4_000), []
+for _ in range(12):
+    begun = time.perf_counter()
+    matrix.sum()
+    times.append(time.perf_counter() - begun)
+extra = {"bandwidth": matrix.nbytes / min(times) / 1e9}"""
 
 
-def _tools() -> Path:
-    os.environ.pop("COURSE_ARTIFACTS", None)
+def rows() -> Iterator[Row]:
+    """Measure start-up, conversion, quantization and generation."""
+    bare, whole = race(lambda: python("pass"), lambda: python(IMPORT), rounds=5)
+    yield Row(GROUP, "import helpers", whole.best - bare.best, "s", spread=whole.spread, note="budget 0.3 s")
+    offline = measured("from helpers import hub; extra = {'answers': hub.answers('http://192.0.2.1')}")
+    yield Row(GROUP, "finding that no Hub answers", offline["seconds"], "s", note="budget 3 s")
+
     tools = llama_tools.tools()
-    os.environ["COURSE_ARTIFACTS"] = str(artifacts.folder("bench"))
-    return tools
+    base = artifacts.folder("bench")
+    inside = {"COURSE_ARTIFACTS": str(base), "LLAMA_CPP_DIR": str(tools)}
+    # In a process of its own: a child's peak memory, as Linux counts it, includes that of its parent.
+    shape = base / "tinyshape"
+    measured(f"from pathlib import Path; from benchmarks import main_job as m; m.tinyllama_shape(Path({str(shape)!r}))")
+    assert (shape / "model.safetensors").stat().st_size == SIZE, "as TinyLlama's"
+    fetched = {name: models.CATALOGUE[name].fetch() for name in ("story", "smollm2")}
+    checkpoints = {"story": fetched["story"], "SmolLM2": fetched["smollm2"], "TinyLlama's shape": shape}
+    ggufs: dict[str, list[Path]] = {}
+    for name, checkpoint in checkpoints.items():
+        models.verify(checkpoint)
+        f16 = base / "gguf" / f"{checkpoint.name}-F16.gguf"
+        q4_k_m = f16.with_name(f"{checkpoint.name}-Q4_K_M.gguf")
+        peer_file = base / "peer.gguf"
+        steps = {
+            "convert": (CONVERT, PEER_CONVERT, "the converter alone", f16),
+            "quantize": (QUANTIZE, PEER_QUANTIZE, "llama_model_quantize", q4_k_m),
+        }
+        for step, (ours, peers, peer, out) in steps.items():
+            given = {"script": str(tools / "convert_hf_to_gguf.py"), "checkpoint": str(checkpoint), "f16": str(f16)}
+            ours, peers = ours.format(**given, out=str(out)), peers.format(**given, out=str(peer_file))
+            theirs, mine = measured(peers, REPEAT, inside), measured(ours, REPEAT, inside)
+            same = artifacts.sha256(peer_file) == artifacts.sha256(out)
+            peer_file.unlink()
+            size = sum(tensor.elements for tensor in gguf_file.summary(out).tensors)
+            what = f"{step} {name} to {'F16' if step == 'convert' else 'Q4_K_M'}"
+            note = f"same bytes: {'yes' if same else 'NO'}"
+            seconds = (mine["seconds"], "s", peer, theirs["seconds"], mine["spread"])
+            yield Row(GROUP, what, *seconds, note, f"{step} seconds", size)
+            yield Row(GROUP, f"{what}, memory", mine["GB"], "GB", peer, theirs["GB"], None, "", f"{step} GB", size)
+        measured(QUANTIZE.replace("Q4_K_M", "Q8_0").format(out=str(base / "none"), f16=str(f16)), 1, inside)
+        ggufs[name] = [f16, f16.with_name(f"{checkpoint.name}-Q8_0.gguf"), q4_k_m]
+    for name, paths in ggufs.items():
+        # The bandwidth is measured beside each model: other guests of the same machine change it.
+        bandwidth = measured(BANDWIDTH, 3)["bandwidth"]
+        for path in paths:
+            runs = [measured(GENERATE.format(path=str(path)), 1, inside) for _ in range(REPEAT)]
+            found = sorted(run["speed"] for run in runs)
+            read = bytes_per_token(path) / 1e9
+            note = f"{runs[0]['GB']:.2f} GB of memory, load included {runs[0]['seconds']:.1f} s"
+            kind, limit = path.stem.rsplit("-", 1)[1], bandwidth / read
+            peer = f"{bandwidth:.0f} GB/s ÷ {read:.3g} GB"
+            speeds = (found[-1], "tokens/s", peer, limit, found[-1] / found[REPEAT // 2] - 1)
+            yield Row(GROUP, f"generate {name} {kind}", *speeds, note, "generate", read)
 
 
-def _wall(command: list[str], repeat: int = 5) -> float:
-    times = []
-    for _ in range(repeat):
-        started = time.perf_counter()
-        subprocess.run(command, check=True, cwd=artifacts.ROOT)
-        times.append(time.perf_counter() - started)
-    return min(times)
+def bytes_per_token(path: Path) -> int:
+    """Return the bytes of weights that each token reads: all, except an input embedding that is only looked up."""
+    file = gguf_file.summary(path)
+    untied = any(tensor.name == "output.weight" for tensor in file.tensors)
+    return sum(t.n_bytes for t in file.tensors if not (untied and t.name == "token_embd.weight"))
 
 
-def _machine() -> str:
-    import psutil
-
-    memory = artifacts.size_text(psutil.virtual_memory().total)
-    version = importlib.metadata.version
-    versions = f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}"
-    return f"{os.cpu_count()} cores ({platform.machine()}), {memory} of memory; {versions}"
-
-
-if __name__ == "__main__":
-    main()
+def python(code: str) -> None:
+    """Run Python code in a process of its own."""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=artifacts.ROOT)

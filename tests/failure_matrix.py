@@ -37,6 +37,120 @@ messages are taken from the source, and each row names a test that provokes it. 
 Search the page for a few words of your message.
 """
 
+# What people stumble over elsewhere (collected from public issue trackers), what happens here, and the test of it.
+ELSEWHERE = [
+    (
+        "`No module named 'conversion'`, the converter is not found",
+        "the whole tree of one pinned version is fetched and checked",
+        "test_convert: test_tools_are_whole_and_pinned",
+    ),
+    (
+        'numpy "dtype size changed" on Colab',
+        "only what is missing is installed; nothing that is there moves",
+        "test_install: test_colab_gets_what_is_missing_and_nothing_moves",
+    ),
+    (
+        "transformers 5, tokenizer errors inside the converter",
+        "it runs in a process of its own; its message is translated, with the tested versions",
+        "test_convert: test_converter_failures_are_translated",
+    ),
+    (
+        '"BPE pre-tokenizer was not recognized"',
+        "the message says that the converter is older than the model, and names the pin",
+        "test_convert: test_converter_failures_are_translated",
+    ),
+    (
+        "`tokenizer.model` not found",
+        "the folder is checked before the converter starts",
+        "test_convert: test_damaged_checkpoint_is_noticed_before_the_converter_starts",
+    ),
+    (
+        "`Can not map tensor …SCB / qweight`",
+        "`quantization_config` is read first",
+        "test_models: test_already_quantized",
+    ),
+    (
+        "`Killed`, `^C`, exit −9/137",
+        "memory is estimated first, the exit code explained",
+        "test_convert: test_too_little_memory",
+    ),
+    (
+        '"Missing or incomplete model files"',
+        "every shard is compared with the size that its own header announces",
+        "test_models: test_missing_shard",
+    ),
+    (
+        "disk full half-way",
+        "free space is checked first; files get their name when they are whole",
+        "test_convert: test_a_disk_that_is_full_in_the_middle",
+    ),
+    (
+        "llama-cpp-python fails to build",
+        "a ready-made wheel is tried first; a missing compiler is named",
+        "test_install: test_a_missing_compiler_is_named",
+    ),
+    (
+        "GPU silently unused",
+        "notebook 06 prints whether the package can use one",
+        "test_notebooks: test_the_environment_cell_tells_about_the_gpu",
+    ),
+    (
+        '"Requested tokens exceed context window of 512"',
+        "the context is that of the model; the message names both numbers",
+        "test_runtime: test_text_longer_than_the_context",
+    ),
+    (
+        '"invalid magic", failed to load',
+        "magic, version and length are read first",
+        "test_convert: test_web_page_saved_as_gguf",
+    ),
+    (
+        "doubled BOS",
+        "chat goes through the chat API, and token ids are compared",
+        "test_runtime: test_chat_has_no_doubled_start_token",
+    ),
+    (
+        "`UnsupportedOperation: fileno`, noise in notebooks",
+        "llama.cpp's log is caught, not its file descriptor",
+        "test_runtime: test_loading_is_quiet",
+    ),
+    (
+        "secret HF_TOKEN times out; `!hf` does not see it",
+        "it is read in Python, once, and never printed",
+        "test_hub: test_token_of_the_colab_vault",
+    ),
+    (
+        "401/403 on create or upload",
+        "rights are checked before the first byte is sent",
+        "test_hub: test_read_only_token_is_refused_before_the_first_byte",
+    ),
+    (
+        "hub downgraded, `is_offline_mode` import error",
+        "on Colab every installed version is pinned to itself",
+        "test_colab: test_packages_in_the_shadow_are_not_pinned",
+    ),
+    (
+        "minutes of silence offline",
+        "the Hub is asked once, for at most three seconds",
+        "test_hub: test_a_hub_that_never_answers_is_given_up_in_time",
+    ),
+    (
+        "NaN scales, −inf",
+        "zeros have a defined result; inf and NaN are refused, with their place",
+        "test_quantize: test_bad_input_is_refused",
+    ),
+    (
+        "untrusted files",
+        "safetensors only, no code of a repository is run",
+        "test_package: test_nothing_runs_code_of_a_repository",
+    ),
+    (
+        'GitHub shows "Invalid notebook" or broken widgets',
+        "the state of widgets is never stored",
+        "test_notebooks: TestEveryNotebook, test_no_stored_error_no_stderr_no_widget",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Site:
@@ -116,6 +230,12 @@ def write(watch: Watch, page: Path = PAGE) -> list[Site]:
         for site, test in sorted(groups[error].values(), key=lambda pair: pair[0].message):
             happened, why, remedy = (cell(part) for part in site.parts)
             lines.append(f"| {happened} | {why} | {remedy} | {name_of(test)} |")
+    lines += [
+        "\n## What others stumble over, and why it does not happen here\n",
+        "| elsewhere | here | tested by |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {symptom} | {here} | `{test}` |" for symptom, here, test in ELSEWHERE]
     page.write_text("\n".join(lines) + "\n")
     return unprovoked
 

@@ -87,6 +87,8 @@ class TestPruning:
             prune.wanda(random(3, 8), torch.ones(7), 0.5)
         with pytest.raises(InputError, match="2 numbers that are NaN or infinite"):
             prune.rows(torch.tensor([[float("nan"), 1.0], [float("inf"), 1.0]]), 0.5)
+        with pytest.raises(InputError, match="has 3 axes. A matrix"):
+            prune.magnitude(random(3, 4, 5), 0.5)
         with pytest.raises(InputError, match="129 neurons"):
             prune.remove_neurons(sweep.tiny(0), 129)
 

@@ -166,6 +166,15 @@ def test_unknown_type_lists_the_valid_ones(story_f16):
     assert all(name in str(caught.value) for name in convert.TYPES)
 
 
+def test_a_model_that_the_quantizer_does_not_know(story_f16, tmp_path):
+    """Well-formed, but of an architecture that this llama.cpp never heard of."""
+    path = tmp_path / "odd-F16.gguf"
+    path.write_bytes(story_f16.read_bytes().replace(b"llama", b"lama2"))
+    with pytest.raises(ConversionError, match="could not quantize odd-F16.gguf to Q4_0. It said: .*lama2"):
+        convert.requantize(path, "Q4_0")
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["odd-F16.gguf"]
+
+
 def test_quantizing_twice_is_refused(story_f16):
     q8_0 = convert.requantize(story_f16, "Q8_0")
     with pytest.raises(InputError, match="quantized already"):

@@ -145,6 +145,12 @@ def test_impossible_windows(f16, window):
         evaluate.perplexity(f16, TEXT, window=window)
 
 
+def test_a_window_that_llama_cpp_cannot_run(f16, monkeypatch):
+    monkeypatch.setattr(llama_cpp, "llama_decode", lambda *a: 1)
+    with pytest.raises(InputError, match="could not run story-F16.gguf on a window of 128 tokens"):
+        evaluate.perplexity(f16, STORIES, window=128)
+
+
 def test_window_beyond_what_the_model_was_trained_for(f16):
     with pytest.raises(InputError, match="trained for 512"):
         evaluate.perplexity(f16, TEXT * 10, window=1024)

@@ -217,6 +217,23 @@ def test_missing_model_revision_and_gate(server, tmp_path):
         hub.download("a/gated", None, tmp_path / "in", ("*",), server.endpoint)
 
 
+def test_a_file_that_the_hub_does_not_have(server, tmp_path):
+    from huggingface_hub import hf_hub_download
+
+    offered(server, tmp_path)
+    with pytest.raises(HubError, match="File not found while reading a card"), hub.explained("reading a card"):
+        hf_hub_download("a/model", "none.md", endpoint=server.endpoint, local_dir=tmp_path / "in", token=False)
+
+
+def test_a_file_shorter_than_the_hub_lists(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    listed = types.SimpleNamespace(size=3, blob_id="", lfs=None)
+    with pytest.raises(HubError, match="config.json is 2 bytes long, the Hub lists 3"):
+        hub.verify_file(tmp_path / "config.json", listed)
+    with pytest.raises(HubError, match="none.json is 0 bytes long"):
+        hub.verify_file(tmp_path / "none.json", listed)
+
+
 def test_no_network(tmp_path):
     with pytest.raises(HubError, match="connection broke"):
         hub.download("a/model", None, tmp_path / "in", ("*",), "http://127.0.0.1:9")
@@ -249,6 +266,14 @@ def test_publishing_twice_needs_update(here, files):
         hub.publish(here, "m", files, CARD)
     again = hub.publish(here, "m", files, CARD, update=True)
     assert again.revision == first.revision, "what did not change makes no commit"
+
+
+def test_a_hub_that_lists_other_checksums(here, files, monkeypatch):
+    """As if something on the way had changed the upload, and the Hub had accepted it."""
+    listed = [types.SimpleNamespace(path=path.name, lfs=types.SimpleNamespace(sha256="0" * 64)) for path in files]
+    monkeypatch.setattr(type(here.api), "get_paths_info", lambda *a, **k: listed)
+    with pytest.raises(HubError, match="lists another checksum for m-Q8_0.gguf"):
+        hub.publish(here, "m", files, CARD)
 
 
 def test_read_only_token_is_refused_before_the_first_byte(here, files, server):

@@ -1,6 +1,7 @@
 """The package as a whole: instant import, one direction of dependencies, errors that help, a true README."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -125,6 +126,18 @@ def test_no_trace_of_a_machine_in_any_file():
             text = path.read_text(errors="replace")
             assert not re.search("/wor" + r"k/(main|steering)|/ro" + "ot/", text), path
             assert not re.search("TO" + r"DO\b|FIX" + "ME", text), path
+
+
+def test_nothing_runs_code_of_a_repository():
+    """Pickles and trust_remote_code run whatever a stranger wrote; old llama-cpp-python ran it in chat templates."""
+    forbidden = re.compile(r"trust_remote_code\s*=\s*True|torch\.load\(|pickle\.loads?\(|weights_only\s*=\s*False")
+    for path in (*(ROOT / "helpers").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")):
+        assert not forbidden.search(path.read_text()), path.name
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        code = ["".join(c["source"]) for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+        assert not forbidden.search("\n".join(code)), path.name
+    pin = re.search(r"llama-cpp-python\[?\w*\]?==(\d+)\.(\d+)\.(\d+)", (ROOT / "requirements.txt").read_text())
+    assert tuple(map(int, pin.groups())) >= (0, 2, 72), "the first with sandboxed templates"
 
 
 def test_no_file_is_large():

@@ -110,6 +110,17 @@ def test_too_little_memory(story_f16, monkeypatch):
         runtime.load(story_f16)
 
 
+def test_memory_that_runs_out_while_opening(story_f16, monkeypatch):
+    """Enough is free when we look, and no longer when llama-cpp-python asks for its buffers."""
+
+    def full(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("llama_cpp.Llama", full)
+    with pytest.raises(ResourceError, match="Not enough memory to open story-F16.gguf"):
+        runtime.load(story_f16)
+
+
 def test_file_that_llama_cpp_refuses(story_f16, tmp_path):
     """A GGUF that is well-formed but not a model: our message carries llama.cpp's reason."""
     data = story_f16.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_X.weight")

@@ -1,0 +1,35 @@
+"""Run the benchmarks and write docs/BENCHMARKS.md: `python -m benchmarks [numbers] [compression] …`.
+
+Groups that are not named keep their rows; `page` alone writes the page from what is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+
+from benchmarks import report
+
+GROUPS = ("numbers", "compression", "evaluation", "main_job", "first_token")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("groups", nargs="*", choices=[*GROUPS, "page"], default=list(GROUPS))
+    print(f"{report.machine()}\n")
+    for name in parser.parse_args().groups:
+        if name == "page":
+            continue
+        group = importlib.import_module(f"benchmarks.{name}")
+        print(f"{group.GROUP}: {group.__doc__.splitlines()[0]}", flush=True)
+        started, found = time.monotonic(), []
+        for row in group.rows():
+            report.show(row)
+            found.append(row)
+        report.save(group.GROUP, found, time.monotonic() - started)
+    report.write_page()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Minutes from clone to first generated token, cold and warm, and the time of the whole suite. Up to 45 minutes.
+
+Cold: an empty cache of pip, as on a new machine; all packages are downloaded and llama.cpp is built. Warm: a second
+clone with that cache. Then `make run` and `make test` in the second clone. Needs git, make and a package index.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.report import Row
+from helpers import artifacts
+
+GROUP = "From clone to first token"
+FIRST_TOKEN = """
+import time
+from helpers import convert, models, runtime
+started = time.monotonic()
+checkpoint = models.CATALOGUE["smollm2"].fetch()
+fetched = time.monotonic()
+gguf = convert.to_gguf(checkpoint, "q8_0")
+converted = time.monotonic()
+llm = runtime.load(gguf, n_ctx=256)
+assert runtime.ask(llm, "What is the capital of France?", max_tokens=1)
+print(fetched - started, converted - fetched, time.monotonic() - converted)
+"""
+STEPS = ("clone", "environment", "model in hand", "conversion to Q8_0", "load and first token")
+
+
+def rows() -> Iterator[Row]:
+    """Clone twice with one cache of pip; then run and test the second clone."""
+    with tempfile.TemporaryDirectory(prefix="newcomer-") as temporary:
+        folder = Path(temporary)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "HF_", "LLAMA_", "PYTHON"))}
+        surroundings = kept | {"PIP_CACHE_DIR": str(folder / "pip"), "HF_HOME": str(folder / "hf")}
+        for state in ("cold", "warm"):
+            seconds = newcomer(folder / state, surroundings)
+            for step, taken in zip(STEPS, seconds, strict=True):
+                yield Row(GROUP, f"{state}: {step}", taken, "s")
+            yield Row(GROUP, f"{state}: clone to first token", sum(seconds) / 60, "minutes")
+        course = folder / "warm"
+        taken = make("run", course, surroundings | {"COURSE_MODEL": "smollm2", "COURSE_HUB": "rehearsal"})
+        yield Row(GROUP, "make run, SmolLM2, model in hand", taken / 60, "minutes", note="notebooks 04 to 07")
+        yield Row(GROUP, "make test, the whole suite", make("test", course, surroundings) / 60, "minutes")
+
+
+def newcomer(course: Path, surroundings: dict[str, str]) -> list[float]:
+    """Do what a newcomer does, up to the first token of SmolLM2; return the seconds of each step."""
+    started = time.monotonic()
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", artifacts.ROOT, course], check=True)
+    cloned = time.monotonic()
+    make(".venv/.ready", course, surroundings)
+    ready = time.monotonic()
+    command = [course / ".venv" / "bin" / "python", "-c", FIRST_TOKEN]
+    done = subprocess.run(command, cwd=course, env=surroundings, stdout=subprocess.PIPE, text=True, check=True)
+    return [cloned - started, ready - cloned, *map(float, done.stdout.split()[-3:])]
+
+
+def make(target: str, course: Path, surroundings: dict[str, str]) -> float:
+    """Run a target of the Makefile and return its seconds; what it prints goes to stderr."""
+    started = time.monotonic()
+    command = ["make", target, f"PYTHON={sys.executable}"]
+    subprocess.run(command, cwd=course, env=surroundings, stdout=sys.stderr, check=True)
+    return time.monotonic() - started

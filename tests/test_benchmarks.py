@@ -1,0 +1,91 @@
+"""The benchmarks' bookkeeping: what a ratio means, and that the page shows what was measured. No time is asserted."""
+
+import dataclasses
+import re
+
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks import report
+from helpers import artifacts
+
+
+def test_above_one_is_better_for_us_in_every_unit():
+    assert report.Row("g", "w", 20.0, "tokens/s", "peer", 10.0).ratio == 2
+    assert report.Row("g", "w", 2.0, "s", "peer", 4.0).ratio == 2
+    assert report.Row("g", "w", 3.0, "GB", "peer", 1.5).ratio == 0.5
+    assert report.Row("g", "w", 3.0, "GB").ratio is None
+
+
+def test_every_unit_is_known():
+    units = {row.unit for group in report.load().values() for row in group["rows"]}
+    assert units <= {*report.FASTER_IS_MORE, "s", "GB", "minutes"}
+
+
+def test_a_race_runs_in_turns_and_counts_the_best(monkeypatch):
+    order, clock = [], iter([0, 5, 5, 6, 6, 8, 8, 12, 12, 15, 15, 16])
+    monkeypatch.setattr(report.time, "perf_counter", lambda: next(clock))
+    a, b = report.race(lambda: order.append("a"), lambda: order.append("b"), rounds=3)
+    assert order == list("ababab")
+    assert (a.best, a.spread) == (2, 0.5), "5, 2 and 3 seconds"
+    assert (b.best, b.spread) == (1, 0.0), "1, 4 and 1 seconds"
+
+
+def test_a_process_of_its_own_tells_time_memory_and_more():
+    found = report.measured("import numpy as np; x = np.ones(30_000_000); extra = {'sum': x.sum()}")
+    assert found["sum"] == 30_000_000 and found["GB"] > 0.24 and found["seconds"] > 0
+
+
+def test_a_failure_in_the_process_is_not_swallowed():
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        report.measured("1 / 0")
+
+
+def test_every_group_of_the_command_is_stored():
+    import importlib
+
+    wanted = {importlib.import_module(f"benchmarks.{name}").GROUP for name in benchmarks.GROUPS}
+    assert wanted == set(report.load())
+
+
+def test_the_page_is_what_the_results_say(tmp_path, monkeypatch):
+    """docs/BENCHMARKS.md is generated: writing it again changes nothing, and every number of a row stands there."""
+    written = report.PAGE.read_text()
+    monkeypatch.setattr(report, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(report, "FIGURE", tmp_path / "figure.png")
+    report.write_page()
+    assert (tmp_path / "page.md").read_text() == written
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert report.FIGURE.name in written or "benchmarks.png" in written
+
+
+def test_saving_one_group_keeps_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
+    row = report.Row("A", "w", 1.0, "s", "peer", 2.0, 0.1)
+    report.save("A", [row], 60)
+    report.save("B", [dataclasses.replace(row, ours=3.0)], 60)
+    report.save("A", [dataclasses.replace(row, ours=5.0)], 60)
+    assert {name: group["rows"][0].ours for name, group in report.load().items()} == {"A": 5.0, "B": 3.0}
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_figure_shows_the_measured_points():
+    rows = [row for group in report.load().values() for row in group["rows"]]
+    encoders, times, _memory, speeds = report.picture(rows).axes
+    ours = [row.ours for row in rows if row.key == "generate"]
+    drawn = [y for collection in speeds.collections for _, y in collection.get_offsets()]
+    assert sorted(drawn) == pytest.approx(sorted(ours)) and len(ours) == 9, "three models in three types"
+    lines = {line.get_label(): line.get_ydata() for line in times.get_lines()}
+    assert len(lines["conversion to F16"]) == len(lines["Q4_K_M from F16"]) == 3
+    assert encoders.get_yscale() == "log"
+
+
+def test_the_readme_refers_to_the_page_and_copies_no_number():
+    readme = (artifacts.ROOT / "README.md").read_text()
+    assert "docs/BENCHMARKS.md" in readme
+    assert not re.search(r"(million weights|tokens)(/s| per second)", readme)
+
+
+def test_same_bytes_as_the_converter_and_the_quantizer():
+    rows = [row for group in report.load().values() for row in group["rows"] if row.key.endswith(" seconds")]
+    assert len(rows) == 6 and all(row.note == "same bytes: yes" for row in rows)
