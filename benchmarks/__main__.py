@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import subprocess
+import sys
 import time
 
 from benchmarks import report
@@ -14,20 +16,27 @@ from benchmarks import report
 GROUPS = ("numbers", "compression", "evaluation", "main_job", "first_token")
 
 
+def measure(name: str) -> None:
+    """Measure one group and store its rows."""
+    group = importlib.import_module(f"benchmarks.{name}")
+    print(f"{group.GROUP}: {group.__doc__.splitlines()[0]}", flush=True)
+    started, found = time.monotonic(), []
+    for row in group.rows():
+        report.show(row)
+        found.append(row)
+    report.save(group.GROUP, found, time.monotonic() - started)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, "page"], default=list(GROUPS))
-    print(f"{report.machine()}\n")
-    for name in parser.parse_args().groups:
-        if name == "page":
-            continue
-        group = importlib.import_module(f"benchmarks.{name}")
-        print(f"{group.GROUP}: {group.__doc__.splitlines()[0]}", flush=True)
-        started, found = time.monotonic(), []
-        for row in group.rows():
-            report.show(row)
-            found.append(row)
-        report.save(group.GROUP, found, time.monotonic() - started)
+    groups = [name for name in parser.parse_args().groups if name != "page"]
+    if len(groups) == 1:
+        print(f"{report.machine()}\n")
+        measure(groups[0])
+    else:  # a process each: the waiting threads of one group's libraries would slow the next
+        for name in groups:
+            subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
     report.write_page()
 
 

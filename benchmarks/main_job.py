@@ -127,7 +127,6 @@ def rows() -> Iterator[Row]:
     tools = llama_tools.tools()
     base = artifacts.folder("bench")
     inside = {"COURSE_ARTIFACTS": str(base), "LLAMA_CPP_DIR": str(tools)}
-    # In a process of its own: a child's peak memory, as Linux counts it, includes that of its parent.
     shape = base / "tinyshape"
     measured(f"from pathlib import Path; from benchmarks import main_job as m; m.tinyllama_shape(Path({str(shape)!r}))")
     assert (shape / "model.safetensors").stat().st_size == SIZE, "as TinyLlama's"

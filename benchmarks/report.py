@@ -89,14 +89,16 @@ def measured(code: str, repeat: int = 1, environment: dict[str, str] | None = No
     The code may set `extra`, a dictionary that is returned, too.
     """
     wrapped = f"""
-import json, resource, sys, time
+import json, os, resource, sys, time
 started = time.perf_counter()
 {code}
 seconds = time.perf_counter() - started
-peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+children, own = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+if os.path.exists("/proc/self/status"):  # there, ru_maxrss of a new process begins with that of the one that began it
+    own = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print()
-print(json.dumps({{"seconds": seconds, "GB": peak * unit / 1e9, **globals().get("extra", {{}})}}))
+print(json.dumps({{"seconds": seconds, "GB": max(own, children) * unit / 1e9, **globals().get("extra", {{}})}}))
 """
     runs = []
     for _ in range(repeat):
@@ -238,7 +240,8 @@ def picture(rows: list[Row]):
     style.title(speeds, "Generation: under the limit of the memory")
     for axes in (encoders, times, memory, speeds):
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[0]:  # while not all groups are measured, a picture may be empty
+            axes.legend(frameon=False, fontsize=8)
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return figure

@@ -29,8 +29,8 @@ def versions(course: Path, end: str, uv: Path) -> str:
     """Return the exact versions at one end of the ranges, as the text of a constraints.txt."""
     command = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--resolution", RESOLUTION[end]]
     command += ["--python-version", "{}.{}".format(*sys.version_info), "requirements.txt"]
-    said = subprocess.run([uv.parent / "pip", "config", "get", "global.constraint"], capture_output=True, text=True)
-    for path in said.stdout.split():  # pip, which installs, keeps to its own constraints, and uv does not know them
+    said = subprocess.run([uv.parent / "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
+    for path in re.findall(r"constraint='(.+)'", said):  # pip, which installs, keeps to its own, and uv knows none
         command += ["--constraint", path]
     listed = subprocess.run(command, cwd=course, check=True, stdout=subprocess.PIPE, text=True).stdout
     # Extras belong to requirements; pip does not accept them in constraints.

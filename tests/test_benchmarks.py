@@ -36,6 +36,12 @@ def test_a_process_of_its_own_tells_time_memory_and_more():
     assert found["sum"] == 30_000_000 and found["GB"] > 0.24 and found["seconds"] > 0
 
 
+def test_our_own_memory_is_not_counted_as_that_of_the_process():
+    ours = bytearray(300_000_000)
+    ours[::4096] = b"x" * len(ours[::4096])
+    assert report.measured("pass")["GB"] < 0.1 and len(ours) == 300_000_000
+
+
 def test_a_failure_in_the_process_is_not_swallowed():
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         report.measured("1 / 0")
