@@ -56,6 +56,6 @@ def rows() -> Iterator[Row]:
         torch.set_num_threads(threads)
         with torch.inference_mode():
             ours, peer = race(lambda: layer(x), lambda: dense(x), rounds=9)
-        what, note = f"KroneckerLinear, 2,048 tokens, {threads} threads", f"operations {operations:.2f}, numbers 0.50"
+        what, note = f"KroneckerLinear, 2,048 tokens, threads: {threads}", f"operations {operations:.2f}, numbers 0.50"
         yield Row(GROUP, what, ours.best, "s", "torch.nn.Linear", peer.best, ours.spread, note)
     torch.set_num_threads(before)

@@ -117,6 +117,31 @@ for _ in range(12):
 extra = {"bandwidth": matrix.nbytes / min(times) / 1e9}"""
 
 
+def reading(rows: list[Row]) -> str:
+    """Say what the rows show."""
+
+    def growth(key: str) -> float:
+        found = sorted((row.size, row.ours) for row in rows if row.key == key)
+        return found[-1][1] / found[0][1]
+
+    sizes = [row.size for row in rows if row.key == "convert seconds"]
+    shares = {row.what.rsplit(" ", 1)[0]: [] for row in rows if row.key == "generate"}
+    for row in rows:
+        if row.key == "generate":
+            shares[row.what.rsplit(" ", 1)[0]].append(row.ratio)
+    small, *_, large = ([f"{share:.0%}" for share in (min(found), max(found))] for found in shares.values())
+    return (
+        f"With {max(sizes) / min(sizes):.0f} times as many parameters conversion takes {growth('convert seconds'):.1f} "
+        "times as long, because starting Python and torch is most of the work for a small model, and "
+        f"{growth('convert GB'):.1f} times the memory, because tensors are handled one after the other. Quantization "
+        f"takes {growth('quantize seconds'):.0f} times as long; SmolLM2's rows are no multiple of 256, so many of its "
+        "tensors fall back to simpler types that cost less search. Generation reaches "
+        f"{large[0]} to {large[1]} of the memory's limit with the largest model and {small[0]} to {small[1]} with the "
+        "smallest, whose time goes into the work between the matrices. A share above 100% is the error of measuring "
+        "the bandwidth."
+    )
+
+
 def rows() -> Iterator[Row]:
     """Measure start-up, conversion, quantization and generation."""
     bare, whole = race(lambda: python("pass"), lambda: python(IMPORT), rounds=5)

@@ -60,8 +60,8 @@ class Row:
 
 
 def digits(value: float) -> int:
-    """Return how many decimals show three digits of a number."""
-    return 0 if value >= 100 else 1 if value >= 10 else 2
+    """Return how many decimals show three digits of a number, or two of a small one."""
+    return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,17 @@ ALT = (
 )
 
 
-def write_page() -> None:
-    """Write docs/BENCHMARKS.md and its figure from the stored results."""
+def write_page(readings: dict[str, Callable[[list[Row]], str]]) -> None:
+    """Write docs/BENCHMARKS.md and its figure from the stored results.
+
+    readings: for some groups a function that says what their rows show.
+    """
     groups = load()
     text = [INTRODUCTION.format(alt=ALT)]
     for name, group in groups.items():
-        text.append(f"\n## {name}\n\n{group['machine']}. {group['date']}, {group['seconds'] / 60:.0f} minutes.\n")
+        text.append(f"\n## {name}\n\n{group['machine']}. {group['date']}, {group['seconds']:,} s.\n")
+        if name in readings:
+            text.append(readings[name](group["rows"]) + "\n")
         text.append("| " + " | ".join(HEAD) + " |")
         text.append("|---|--:|---|--:|---|--:|--:|---|")
         text += ["| " + " | ".join(row.cells()) + " |" for row in group["rows"]]
@@ -192,7 +197,7 @@ def write_page() -> None:
 
 def picture(rows: list[Row]):
     """Draw encoders, growth of time and memory with the model, and speed under the roofline."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from helpers import plots_style as style
 
@@ -222,8 +227,8 @@ def picture(rows: list[Row]):
         axes.set(xscale="log", yscale="log", xlabel="parameters")
     times.set_ylabel("seconds")
     memory.set_ylabel("peak memory (GB)")
-    style.title(times, "Time: a start-up cost, then proportional to the model")
-    style.title(memory, "Peak memory: Python and torch, then the largest tensors")
+    style.title(times, "Time: start-up first, then the model")
+    style.title(memory, "Peak memory grows far less than the model")
 
     points = by_key.get("generate", [])
     if points:
@@ -232,10 +237,14 @@ def picture(rows: list[Row]):
         speeds.plot(
             sizes, [bandwidth / size for size in sizes], color=style.VERMILION, label=f"{bandwidth:.0f} GB/s ÷ GB"
         )
-        speeds.scatter([row.size for row in points], [row.ours for row in points], color=style.BLUE, label="measured")
+        for kind, marker in (("F16", "o"), ("Q8_0", "s"), ("Q4_K_M", "^")):
+            mine = [row for row in points if row.what.endswith(kind)]
+            place = [row.size for row in mine], [row.ours for row in mine]
+            speeds.scatter(*place, color=style.BLUE, marker=marker, label=kind, zorder=3)
         for row in points:
-            place = {"xytext": (5, -9), "textcoords": "offset points", "fontsize": 7}
-            speeds.annotate(row.what.removeprefix("generate "), (row.size, row.ours), **place)
+            if row.what.endswith("Q8_0"):
+                name, place = row.what.split()[1], {"xytext": (-6, -6), "textcoords": "offset points"}
+                speeds.annotate(name, (row.size, row.ours), ha="right", va="top", fontsize=9, **place)
     speeds.set(xscale="log", yscale="log", xlabel="weights read for each token (GB)", ylabel="tokens per second")
     style.title(speeds, "Generation: under the limit of the memory")
     for axes in (encoders, times, memory, speeds):
@@ -243,5 +252,6 @@ def picture(rows: list[Row]):
         if axes.get_legend_handles_labels()[0]:  # while not all groups are measured, a picture may be empty
             axes.legend(frameon=False, fontsize=8)
         axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return figure
