@@ -22,7 +22,7 @@ from helpers.errors import CourseError, InputError
 
 MARK = "helpers.site"  # stands in every page, so that no folder of somebody else is replaced
 CODE_STYLE = "xcode"  # every colour of this pygments style has a contrast of 4.5 or more, here on #f6f7f9
-DOCUMENTS = ["docs/glossary.md", "docs/TROUBLESHOOTING.md", "docs/TEACHING.md"]
+DOCUMENTS = ["docs/glossary.md", "docs/TROUBLESHOOTING.md", "docs/BENCHMARKS.md", "docs/TEACHING.md"]
 
 
 @dataclass(frozen=True)
