@@ -1,8 +1,8 @@
-# From nothing to running notebooks. The plain commands behind each target stand in the README.
+# From nothing to running notebooks. The README has the plain commands for run, test and lab.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
-MODEL  ?= auto
+MODEL  ?= $(or $(COURSE_MODEL),auto)
 NOTEBOOKS ?= main
 # A folder from `make prefetch`: then no network is needed, not even a package index.
 OFFLINE_FROM ?=
@@ -28,9 +28,10 @@ lint: $(VENV)/.ready
 	$(PY) -m ruff format --check .
 
 lab: $(VENV)/.ready        ## open JupyterLab on the notebooks
+	$(if $(OFFLINE_FROM),$(PY) -m helpers.classroom unpack $(OFFLINE_FROM))
 	$(PY) -m jupyter lab --notebook-dir .
 
-notebooks: $(VENV)/.ready  ## refresh the stored outputs with the embedded model
+notebooks: $(VENV)/.ready  ## refresh the stored outputs, with SmolLM2
 	$(PY) -m helpers.notebooks refresh all
 
 bench: $(VENV)/.ready      ## speed and memory beside named peers: docs/BENCHMARKS.md; GROUPS=numbers for one
@@ -48,7 +49,7 @@ site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
 
-soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; at most 15 minutes
+soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; begins no new one after 15 minutes
 	$(PY) -m tests.soak
 
 test-colab: NOTEBOOKS = all

@@ -1,4 +1,4 @@
-"""Speed of `evaluate.perplexity` on windows of 512 tokens of SmolLM2 in F16, 2 threads. About two minutes.
+"""Speed of `evaluate.perplexity` on windows of 512 tokens of SmolLM2 in F16, 2 threads. About a minute.
 
 Peers, in one process on the same windows: a bare `llama_decode` of the same batches, which computes nothing from the
 logits; and the usual way, `Llama(logits_all=True)` with `Llama.logits_to_logprobs` for each token in Python, for all
@@ -57,6 +57,6 @@ def rows() -> Iterator[Row]:
         usual.close()
     tokens = WINDOW * WINDOWS
     names = ("bare llama_decode", "Python loop, scored half", "Python loop, all tokens")
-    for name, peer, note in zip(names, peers, ("budget 0.93", "", "budget 1.3"), strict=True):
+    for name, peer, note in zip(names, peers, ("budget: ratio 0.93", "", "budget: ratio 1.3"), strict=True):
         speeds = (tokens / mine.best, "tokens/s", name, tokens / peer.best, mine.spread)
         yield Row(GROUP, "perplexity, SmolLM2 F16", *speeds, note)

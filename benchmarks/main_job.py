@@ -1,4 +1,4 @@
-"""The main job at 3 M, 135 M and 1.1 B parameters: conversion, quantization, generation. About six minutes.
+"""The main job at 3 M, 135 M and 1.1 B parameters: conversion, quantization, generation. About eight minutes.
 
 `story`, SmolLM2, and random weights in TinyLlama's exact shape (a `model.safetensors` of 2,200,119,864 bytes) go
 through `convert.to_gguf`, whose peer is the converter called directly; then to Q4_K_M, whose peer is llama.cpp's

@@ -161,10 +161,12 @@ def processor() -> str:
 HEAD = ["what", "ours", "unit", "spread", "peer", "peer's", "ratio", "note"]
 INTRODUCTION = """# How fast is it?
 
-Written by `make bench`; nothing here is edited by hand. Every row compares something of ours with a named peer, both
-measured in the same run. **Ratio** above 1 means that ours is so many times as fast, or needs so many times less.
-The best of several rounds counts; **spread** is how much longer the median round took. A *budget* is what we promised
-ourselves. Compare ratios, not times: another machine has other times.
+Written by `make bench`; nothing here is edited by hand. Most rows compare something of ours with a *peer*: another
+program that does the same work, measured in the same run. gguf-py is llama.cpp's Python package, ggml its C
+library. **Ratio** above 1 means that ours is so many times as fast, or needs so many times less memory. The best
+round counts (some rows have one round only); **spread** is how much longer the median round took. A ratio that is
+nearer to 1 than the spread says nothing. A *budget* is the limit we set ourselves, in the row's unit, or as a ratio
+where a peer is named. Compare ratios, not times: another machine has other times.
 
 ![{alt}](benchmarks.png)
 """
@@ -216,14 +218,16 @@ def picture(rows: list[Row]):
     encoders.set(yscale="log", ylabel="million weights per second")
     style.title(encoders, "Encoding blocks: NumPy beside C")
 
-    kinds = (("convert", style.BLUE, "o"), ("convert peer", style.SKY, "s"), ("quantize", style.VERMILION, "^"))
+    kinds = (("convert", style.BLUE, "o"), ("convert peer", style.GREY, "s"), ("quantize", style.VERMILION, "^"))
     labels = {"convert": "conversion to F16", "convert peer": "the converter alone", "quantize": "Q4_K_M from F16"}
     for axes, unit in ((times, "seconds"), (memory, "GB")):
         for key, colour, marker in kinds:
             found = by_key.get(f"{key.removesuffix(' peer')} {unit}", [])
             values = [(row.size, row.theirs if key.endswith("peer") else row.ours) for row in found]
             if values:
-                axes.plot(*zip(*sorted(values), strict=True), color=colour, marker=marker, label=labels[key])
+                filled = "none" if key.endswith("peer") else "full"  # both lie on each other
+                look = {"color": colour, "marker": marker, "fillstyle": filled, "label": labels[key]}
+                axes.plot(*zip(*sorted(values), strict=True), **look)
         axes.set(xscale="log", yscale="log", xlabel="parameters")
     times.set_ylabel("seconds")
     memory.set_ylabel("peak memory (GB)")
@@ -243,7 +247,8 @@ def picture(rows: list[Row]):
             speeds.scatter(*place, color=style.BLUE, marker=marker, label=kind, zorder=3)
         for row in points:
             if row.what.endswith("Q8_0"):
-                name, place = row.what.split()[1], {"xytext": (-6, -6), "textcoords": "offset points"}
+                name = row.what.removeprefix("generate ").rsplit(" ", 1)[0]
+                place = {"xytext": (-6, -6), "textcoords": "offset points"}
                 speeds.annotate(name, (row.size, row.ours), ha="right", va="top", fontsize=9, **place)
     speeds.set(xscale="log", yscale="log", xlabel="weights read for each token (GB)", ylabel="tokens per second")
     style.title(speeds, "Generation: under the limit of the memory")

@@ -1,6 +1,6 @@
 """For a room with bad internet: `python -m helpers.classroom prefetch|unpack|handouts`.
 
-prefetch folder    fetches everything that the main job needs: wheels, llama.cpp's tools, the embedded model
+prefetch folder    fetches everything that the main job needs: wheels, llama.cpp's tools, SmolLM2
 unpack folder      puts tools and model where the notebooks look for them (the wheels: python -m helpers.install --from)
 handouts           notebooks without solutions, a teacher's copy with them, and slides, into build/handouts
 """
@@ -34,12 +34,30 @@ def prefetch(folder: Path) -> None:
         install.run_pip([*common, "--no-deps", "--index-url", install.TORCH_WHEELS, torch], "fetching PyTorch (CPU)")
     except install.InstallError:
         install.run_pip([*common, "--no-deps", torch], "fetching PyTorch from the package index")
+    if not any(wheels.glob("llama_cpp_python-*.whl")):
+        _portable_llama(common)
     everything = ["--find-links", str(wheels), "-c", str(constraints), "-r", str(artifacts.ROOT / "requirements.txt")]
     install.run_pip([*common, *everything], "fetching and building the other packages")
     llama_tools.tools()
     rebuild.source_gguf()
     for part in PARTS:
         shutil.copytree(artifacts.folder() / part, folder / part, dirs_exist_ok=True)
+
+
+def _portable_llama(common: list[str]) -> None:
+    """Fetch the ready-made llama-cpp-python, or build one that runs on other processors than this one, too.
+
+    The build in pip's cache uses every instruction of the processor that made it; an older one would stop there
+    without a message.
+    """
+    llama = install.pin(install.LLAMA)
+    ready_made = ["--no-deps", "--index-url", install.LLAMA_WHEELS, "--only-binary", install.LLAMA]
+    try:
+        install.run_pip([*common, *ready_made, "--retries", "0", "--timeout", "10", llama], f"fetching {llama}")
+    except install.InstallError:
+        general = ["--no-deps", "--no-cache-dir", "--config-settings", "cmake.args=-DGGML_NATIVE=OFF"]
+        what = f"building {llama} for every processor of this kind (about 6 minutes on 2 cores)"
+        install.run_pip([*common, *general, llama], what)
 
 
 def unpack(folder: Path) -> None:
@@ -50,15 +68,13 @@ def unpack(folder: Path) -> None:
             f"{folder} has no {', '.join(missing)}. It is no folder that `make prefetch` filled, or only a part of "
             "one. Make it on a machine with internet: `make prefetch FOLDER=classroom`."
         )
-    for part in PARTS:
-        target = artifacts.folder() / part
-        if not target.exists():
-            with artifacts.making(target) as temporary:
-                shutil.copytree(folder / part, temporary)
+    for part in PARTS:  # over what is there: an attempt with a network may have left a folder without its files
+        ignored = shutil.ignore_patterns("*.lock", "*.partial")
+        shutil.copytree(folder / part, artifacts.folder(part), dirs_exist_ok=True, ignore=ignored)
 
 
 def handouts(folder: Path | None = None) -> list[Path]:
-    """Write every notebook without solutions, with them, and as slides; return the files.
+    """Write every notebook without solutions and outputs, with them, and as slides; return the files.
 
     The slides are one HTML page for each notebook; every heading begins a new one. They show themselves with
     reveal.js, which the browser fetches, so that showing them needs internet.
@@ -79,6 +95,8 @@ def handouts(folder: Path | None = None) -> list[Path]:
         (folder / "slides" / f"{path.stem}.html").write_text(page)
         for cell in notebook.cells:
             cell.metadata.pop("slideshow")
+            if cell.cell_type == "code":  # an answer below the question would spoil the guess
+                cell.outputs, cell.execution_count = [], None
             if cell.cell_type == "markdown":
                 cell.source = SOLUTION.sub("", cell.source).strip()
         notebook.cells = [cell for cell in notebook.cells if cell.source]

@@ -332,7 +332,7 @@ def unreachable(consequence: str) -> HubError:
 
 @contextlib.contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn the client's exceptions into a HubError that says what happened, why, and what to do."""
+    """Turn the client's exceptions into one of our errors, which says what happened, why, and what to do."""
     try:
         yield
     except Exception as error:

@@ -1,7 +1,7 @@
 """Run, refresh and stamp the notebooks: `python -m helpers.notebooks run|refresh|stamp`.
 
 run 04 05 06 07        executes copies into build/, with HTML and an index page, and a final table
-refresh [04 …]         executes in place with the embedded model and cleans the stored outputs
+refresh [04 …]         executes in place with SmolLM2 and cleans the stored outputs
 stamp owner/name       writes the repository's address everywhere
 """
 
@@ -141,7 +141,7 @@ def outcome(model_name: str) -> str:
 
 
 def refresh(names: list[str]) -> int:
-    """Execute notebooks in place with the embedded model and the rehearsal Hub; return the number of failures."""
+    """Execute notebooks in place with SmolLM2 and the rehearsal Hub; return the number of failures."""
     import nbformat
 
     failures = 0
@@ -173,7 +173,8 @@ def stamp(repo: str) -> list[Path]:
     """Write the repository's address into every file that names it; return the changed files."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", repo):
         raise InputError(f"{repo!r} is not the address of a repository. Write it as owner/name.")
-    places = [*sorted(FOLDER.glob("*.ipynb")), *sorted(ROOT.glob("*.md")), ROOT / "CITATION.cff"]
+    documents = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob(".github/**/*.md"))]
+    places = [*sorted(FOLDER.glob("*.ipynb")), *documents, ROOT / "CITATION.cff"]
     places.append(Path(install.__file__))
     changed = []
     for path in places:
@@ -207,7 +208,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", help="execute copies into build/")
     one.add_argument("names", nargs="*", default=["main"])
-    one.add_argument("--model", default="auto")
+    one.add_argument("--model", default=os.environ.get("COURSE_MODEL") or "auto")
     two = commands.add_parser("refresh", help="execute in place and store the outputs")
     two.add_argument("names", nargs="*", default=["all"])
     commands.add_parser("stamp", help="write the repository's address everywhere").add_argument("repo")

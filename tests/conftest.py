@@ -31,6 +31,8 @@ def pytest_sessionfinish(session, exitstatus):
     if hasattr(session.config, "failures") and exitstatus == 0:
         for site in failure_matrix.write(session.config.failures):
             print(f"no test provokes {site.module}:{site.first}: {site.message[:90]}")
+    elif hasattr(session.config, "failures"):
+        print("docs/TROUBLESHOOTING.md was not written: a test failed.")
 
 
 @pytest.fixture(autouse=True)

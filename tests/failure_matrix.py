@@ -22,18 +22,18 @@ PAGE = artifacts.ROOT / "docs" / "TROUBLESHOOTING.md"
 OURS = {
     name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.CourseError)
 }
-HEADINGS = {
-    "InputError": "Something that was given cannot be used",
+HEADINGS = {  # first what a newcomer may meet without having done anything wrong
+    "InstallError": "Installing",
+    "HubError": "The Hub",
+    "ResourceError": "Too little memory or disk",
     "CheckpointError": "A model folder is not as it should be",
     "ConversionError": "Converting or quantizing stopped",
-    "ResourceError": "Too little memory or disk",
-    "HubError": "The Hub",
-    "InstallError": "Installing",
+    "InputError": "Something that was given cannot be used",
 }
 INTRODUCTION = """# Troubleshooting
 
 Every error that the course raises, what it means and what to do. The page is generated (`make troubleshooting`): the
-messages are taken from the source, and each row names a test that provokes it. An ellipsis (…) stands for a value.
+messages are taken from the source, and each row names a test that provokes it (–: none was seen). An ellipsis (…) stands for a value.
 Search the page for a few words of your message.
 """
 
@@ -231,7 +231,7 @@ def write(watch: Watch, page: Path = PAGE) -> list[Site]:
             happened, why, remedy = (cell(part) for part in site.parts)
             lines.append(f"| {happened} | {why} | {remedy} | {name_of(test)} |")
     lines += [
-        "\n## What others stumble over, and why it does not happen here\n",
+        "\n## What others stumble over, and what this course does about it\n",
         "| elsewhere | here | tested by |",
         "|---|---|---|",
     ]

@@ -81,7 +81,7 @@ def test_the_figure_shows_the_measured_points():
     rows = [row for group in report.load().values() for row in group["rows"]]
     encoders, times, _memory, speeds = report.picture(rows).axes
     ours = [row.ours for row in rows if row.key == "generate"]
-    assert [text.get_text() for text in speeds.texts] == ["story", "SmolLM2", "TinyLlama's"]
+    assert [text.get_text() for text in speeds.texts] == ["story", "SmolLM2", "TinyLlama's shape"]
     drawn = [y for collection in speeds.collections for _, y in collection.get_offsets()]
     assert sorted(drawn) == pytest.approx(sorted(ours)) and len(ours) == 9, "three models in three types"
     lines = {line.get_label(): line.get_ydata() for line in times.get_lines()}

@@ -27,6 +27,8 @@ def test_students_get_exercises_without_solutions(handouts):
     folder, _ = handouts
     for path in (folder / "students").iterdir():
         theirs, teachers = text(path), text(folder / "teacher" / path.name)
+        cells = nbformat.read(path, as_version=4).cells
+        assert not any(cell.get("outputs") for cell in cells), "what comes out is for them to find"
         assert "<details>" not in theirs and "Solution" not in theirs and "**Exercise 1.**" in theirs
         assert teachers.count("<details>") == teachers.count("</details>") >= 3
         assert theirs.count("**Exercise") == teachers.count("**Exercise")
@@ -60,9 +62,33 @@ def test_prefetched_and_unpacked(tmp_path, monkeypatch):
     assert all(arguments[0] == "wheel" for arguments in asked) and any("-r" in arguments for arguments in asked)
     monkeypatch.setenv("COURSE_ARTIFACTS", str(tmp_path / "there"))
     classroom.unpack(room)
-    classroom.unpack(room)  # twice does no harm
+    (tmp_path / "there" / "packages" / "file").unlink()
+    (room / "packages" / "half.partial").touch()
+    classroom.unpack(room)  # again, over a folder that lacks something
+    assert not list((tmp_path / "there").rglob("*.partial"))
     for part in classroom.PARTS:
         assert (tmp_path / "there" / part / "file").read_text() == part
+
+
+def test_the_build_for_a_room_is_not_for_one_processor(tmp_path, monkeypatch):
+    """pip's cache has a build for this processor; others would stop at an instruction they do not have."""
+    room, asked = prefetched(tmp_path, monkeypatch)
+    assert any(install.LLAMA_WHEELS in arguments for arguments in asked), "a ready-made one is tried first"
+
+    def none_ready(arguments, what):
+        asked.append(arguments)
+        if install.LLAMA_WHEELS in arguments:
+            raise install.InstallError("none")
+
+    monkeypatch.setattr(install, "run_pip", none_ready)
+    asked.clear()
+    classroom.prefetch(room)
+    (built,) = [arguments for arguments in asked if "--no-cache-dir" in arguments]
+    assert "cmake.args=-DGGML_NATIVE=OFF" in built and built[-1].startswith("llama")
+    (room / "wheels" / "llama_cpp_python-1-py3-none-any.whl").touch()
+    asked.clear()
+    classroom.prefetch(room)
+    assert not any("--no-cache-dir" in arguments for arguments in asked), "what is there is not built again"
 
 
 def test_unpacking_something_else(tmp_path):

@@ -46,6 +46,13 @@ class TestEveryNotebook:
         assert f"blob/main/notebooks/{path.name}" in first and "colab-badge" in first
         assert "minute" in first and "GB of memory" in first
 
+    def test_the_time_is_that_of_the_readme(self, path):
+        """A table and fourteen notebooks say how long it takes; they shall not say different things."""
+        words = re.search(r"\*(?:About )?(half a minute|\d+ minutes?)", read(path).cells[0].source, re.I)[1].lower()
+        minutes = "½" if words.startswith("half") else words.split()[0]
+        row = next(line for line in (artifacts.ROOT / "README.md").read_text().splitlines() if path.name in line)
+        assert f"| {minutes} min |" in row
+
     def test_links_to_the_glossary(self, path):
         assert "/blob/main/docs/glossary.md)" in read(path).cells[0].source
         assert (artifacts.ROOT / "docs" / "glossary.md").exists()
@@ -221,13 +228,15 @@ def test_stamp_changes_every_place_and_can_be_repeated(tmp_path, monkeypatch):
     (tmp_path / "notebooks" / "01_a.ipynb").write_text(json.dumps({"x": "OWNER/REPO"}))
     (tmp_path / "README.md").write_text("clone https://github.com/OWNER/REPO")
     (tmp_path / "CITATION.cff").write_text("none")
+    (tmp_path / ".github" / "ISSUE_TEMPLATE").mkdir(parents=True)
+    (tmp_path / ".github" / "ISSUE_TEMPLATE" / "failure.md").write_text("see https://github.com/OWNER/REPO/docs")
     (tmp_path / "install.py").write_text('REPO = "OWNER/REPO"')
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
     monkeypatch.setattr(notebooks, "FOLDER", tmp_path / "notebooks")
     monkeypatch.setattr(install, "__file__", str(tmp_path / "install.py"))
     monkeypatch.setattr(install, "REPO", "OWNER/REPO")
     changed = {path.name for path in notebooks.stamp("ada/course")}
-    assert changed == {"01_a.ipynb", "README.md", "install.py"}
+    assert changed == {"01_a.ipynb", "README.md", "failure.md", "install.py"}
     assert "ada/course" in (tmp_path / "README.md").read_text()
     with pytest.raises(InputError, match="owner/name"):
         notebooks.stamp("not an address")
