@@ -35,8 +35,11 @@ def write_page() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("groups", nargs="*", choices=[*GROUPS, "page"], default=list(GROUPS))
-    groups = [name for name in parser.parse_args().groups if name != "page"]
+    parser.add_argument("groups", nargs="*", metavar="group", help=f"{', '.join(GROUPS)}, page; without, all")
+    groups = parser.parse_args().groups or list(GROUPS)
+    if unknown := set(groups) - {*GROUPS, "page"}:
+        parser.error(f"there is no {', '.join(unknown)}; choose from {', '.join(GROUPS)}, page")
+    groups = [name for name in groups if name != "page"]
     if len(groups) == 1:
         print(f"{report.machine()}\n")
         measure(groups[0])

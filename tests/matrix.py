@@ -47,13 +47,15 @@ def direct(course: Path) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tests at both ends of the allowed versions.")
-    parser.add_argument("ends", nargs="*", choices=list(RESOLUTION), default=list(RESOLUTION))
+    parser.add_argument("ends", nargs="*", metavar="end", help=f"{' or '.join(RESOLUTION)}; without, both")
     parser.add_argument("--venvs", type=Path, help="keep the environments in this folder and use them again")
     parser.add_argument("--notebooks", nargs="*", default=["05"], help="notebooks to run, too")
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="arguments for pytest; stands last")
     given = parser.parse_args()
+    if unknown := set(given.ends) - set(RESOLUTION):
+        parser.error(f"there is no {', '.join(unknown)}; choose from {', '.join(RESOLUTION)}")
     failed = []
-    for end in given.ends:
+    for end in given.ends or RESOLUTION:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=f"{end}-") as temporary:
             course = lay_down(Path(temporary) / "course")

@@ -67,6 +67,22 @@ def test_the_page_is_what_the_results_say(tmp_path, monkeypatch):
     assert report.FIGURE.name in written or "benchmarks.png" in written
 
 
+def test_the_command_takes_all_groups_some_or_none(monkeypatch):
+    ran, wrote = [], []
+    monkeypatch.setattr(benchmarks.subprocess, "run", lambda command, **_: ran.append(command[-1]))
+    monkeypatch.setattr(benchmarks, "measure", ran.append)
+    monkeypatch.setattr(benchmarks, "write_page", lambda: wrote.append(True))
+    for given, expected in (([], [*benchmarks.GROUPS]), (["numbers"], ["numbers"]), (["page"], [])):
+        ran.clear()
+        monkeypatch.setattr("sys.argv", ["benchmarks", *given])
+        benchmarks.main()
+        assert ran == expected
+    assert len(wrote) == 3
+    monkeypatch.setattr("sys.argv", ["benchmarks", "nothing"])
+    with pytest.raises(SystemExit):
+        benchmarks.main()
+
+
 def test_saving_one_group_keeps_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
     row = report.Row("A", "w", 1.0, "s", "peer", 2.0, 0.1)
