@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import sys
 import threading
 import urllib.error
@@ -26,6 +27,8 @@ from helpers.errors import HubError, InputError, ResourceError
 from helpers.rehearsal_hub import REHEARSAL_TOKEN, RehearsalHub
 
 REAL_ENDPOINT = "https://huggingface.co"
+# Where huggingface_hub's network errors come from: requests before 1.0, httpx before 2.0, then httpx2.
+CLIENTS = re.compile(r"(httpx|httpcore|requests)\d*(\.|$)")
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
 
 
@@ -385,7 +388,7 @@ def explain(error: BaseException, doing: str) -> HubError | ResourceError | None
             "the cell again in a minute."
         )
     network = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError, TimeoutError)
-    if isinstance(error, network) or type(error).__module__.split(".")[0] in ("httpx", "httpcore", "requests"):
+    if isinstance(error, network) or CLIENTS.match(type(error).__module__):
         return HubError(
             f"The connection broke while {doing}. The network is down or was cut. Nothing is lost: run the cell again."
         )

@@ -239,6 +239,14 @@ def test_no_network(tmp_path):
         hub.download("a/model", None, tmp_path / "in", ("*",), "http://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("module", ["requests.exceptions", "httpx", "httpcore", "httpx2", "httpcore2"])
+def test_network_errors_of_every_client_are_known(module):
+    """huggingface_hub 0.x used requests, 1.x httpx, 2.x httpx2."""
+    error = type("ConnectError", (Exception,), {"__module__": module})()
+    assert "connection broke" in str(hub.explain(error, "asking"))
+    assert hub.explain(type("Error", (Exception,), {"__module__": "httpxyz"})(), "asking") is None
+
+
 def test_a_disk_that_fills_up_during_the_download(server, tmp_path, monkeypatch):
     offered(server, tmp_path)
 
