@@ -9,13 +9,16 @@ for name in ("HF_TOKEN", "COURSE_MODEL", "HF_HUB_OFFLINE"):
 os.environ["HF_TOKEN_PATH"] = os.devnull
 
 import shutil
+import sys
 from pathlib import Path
 
 import failure_matrix
 import pytest
 
-from helpers import artifacts, convert, llama_tools, models
+from helpers import artifacts, convert, hub, llama_tools, models
 from helpers.rehearsal_hub import RehearsalHub
+
+TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
 
 def pytest_addoption(parser):
@@ -37,9 +40,16 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.fixture(autouse=True)
 def no_token(monkeypatch):
-    """`hub.connect` puts a token into the environment; no test may inherit it from another."""
-    monkeypatch.setenv("HF_TOKEN", "")
-    monkeypatch.delenv("HF_TOKEN")
+    """`hub.connect` puts a token and an address into the environment; no test may inherit them from another."""
+    for name in ("HF_TOKEN", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    if "huggingface_hub" in sys.modules:
+        from huggingface_hub import constants, hf_api
+
+        monkeypatch.setattr(constants, "ENDPOINT", hub.REAL_ENDPOINT)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.REAL_ENDPOINT + TEMPLATE)
+        monkeypatch.setattr(hf_api.api, "endpoint", hub.REAL_ENDPOINT)
 
 
 @pytest.fixture

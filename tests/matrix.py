@@ -68,7 +68,7 @@ def main() -> int:
             print(f"{end}: {' '.join(direct(course))}", flush=True)
             surroundings = {k: v for k, v in os.environ.items() if not k.startswith(("COURSE_", "HF_", "PYTHON"))}
             options = {"cwd": course, "env": surroundings | {"COURSE_HUB": "rehearsal"}}
-            steps = [["helpers.install"], ["pytest", "tests", *given.pytest]]
+            steps = [["helpers.install"], ["pytest", *given.pytest]]
             if given.notebooks:
                 steps.append(["helpers.notebooks", "run", *given.notebooks, "--model", "story"])
             codes = []
