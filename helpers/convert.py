@@ -25,7 +25,7 @@ TYPES = ("Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_X
 # How a full disk sounds: from Python, from numpy's tofile (the converter) and from C++ (the quantizer).
 DISK_FULL = r"No space left on device|Disk quota exceeded|File too large|requested and \d+ written|iostream error"
 # The versions this course was tested with, named when the converter fails for unknown reasons.
-TESTED = "transformers 5.0 to 5.23, sentencepiece 0.2, protobuf 5"
+TESTED = "transformers 5.15 to 5.23, sentencepiece 0.2, protobuf 5"
 
 
 def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
