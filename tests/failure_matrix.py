@@ -33,7 +33,7 @@ HEADINGS = {  # first what a newcomer may meet without having done anything wron
 INTRODUCTION = """# Troubleshooting
 
 Every error that the course raises, what it means and what to do. The page is generated (`make troubleshooting`): the
-messages are taken from the source, and each row names a test that provokes it (–: none was seen). An ellipsis (…) stands for a value.
+messages are taken from the source, and each row names a test that provokes it. An ellipsis (…) stands for a value.
 Search the page for a few words of your message.
 """
 
@@ -82,7 +82,7 @@ ELSEWHERE = [
     (
         "disk full half-way",
         "free space is checked first; files get their name when they are whole",
-        "test_convert: test_a_disk_that_is_full_in_the_middle",
+        "test_convert: test_a_disk_that_is_full_in_the_middle_of_converting",
     ),
     (
         "llama-cpp-python fails to build",
