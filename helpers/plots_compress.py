@@ -119,7 +119,7 @@ def plane(
     axes.set(xscale="log")
     axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
     axes.minorticks_off()
-    axes.margins(x=0.12, y=0.08)
+    axes.margins(x=0.2, y=0.08)  # the outermost names need room
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.legend(frameon=False, fontsize=9, loc="upper right")
