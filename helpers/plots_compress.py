@@ -96,7 +96,7 @@ def plane(
     """
     from helpers.plots_quality import pareto
 
-    figure, axes = new_figure(height=4.8)
+    figure, axes = new_figure(height=5.6)
     everything = {(family, name): point for family, points in families.items() for name, point in points.items()}
     front = pareto({key: point[:2] for key, point in everything.items()})
     best = sorted(everything[key][:2] for key in front)
@@ -105,21 +105,24 @@ def plane(
         x, y, low, high = np.array(list(points.values())).T
         errors = np.clip([y - low, high - y], 0, None)
         axes.errorbar(x, y, errors, fmt=marker, color=colour, label=family, markersize=6, capsize=2, linestyle="none")
-    for number, key in enumerate(sorted(front, key=lambda key: everything[key][0])):
-        above = number % 2 == 1  # neighbours on other sides
+    for family, name in front:  # left of and below a point that nothing beats there is no other
         axes.annotate(
-            key[1],
-            everything[key][:2],
-            xytext=(5, 6) if above else (-5, -6),
+            name,
+            everything[family, name][:2],
+            xytext=(-4, -4),
             textcoords="offset points",
             fontsize=8,
-            ha="left" if above else "right",
-            va="bottom" if above else "top",
+            rotation=60,
+            rotation_mode="anchor",
+            ha="right",
+            va="center",
         )
     axes.set(xscale="log")
     axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
     axes.minorticks_off()
-    axes.margins(x=0.2, y=0.08)  # the outermost names need room
+    axes.margins(x=0.15, y=0.08)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.12 * (high - low), high)  # room for the names
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.legend(frameon=False, fontsize=9, loc="upper right")
