@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
 import os
@@ -17,8 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def folder(*parts: str) -> Path:
-    """Return (and make) a folder below `artifacts/`, or below COURSE_ARTIFACTS if that is set."""
-    base = Path(os.environ.get("COURSE_ARTIFACTS") or ROOT / "artifacts").expanduser().resolve()
+    """Return (and make) a folder below `artifacts/`, or below COURSE_ARTIFACTS if that is set.
+
+    A relative path begins at the course's folder: notebooks and `make` run in different ones.
+    """
+    base = (ROOT / Path(os.environ.get("COURSE_ARTIFACTS") or "artifacts").expanduser()).resolve()
     path = base.joinpath(*parts)
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -28,15 +32,12 @@ def folder(*parts: str) -> Path:
 def making(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, else delete it.
 
-    A lock keeps two notebooks from making the same file at once. If the process is killed, a
+    A lock (`locked`) keeps two notebooks from making the same file at once. If the process is killed, a
     `.partial` file stays behind that nothing reads; the next run deletes it. Its name is new every time, because
     a converter may live on for a while after its notebook was killed, and write where it was told to.
     """
-    import filelock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    with filelock.FileLock(path.parent / f".{path.name}.lock"):
+    with locked(path):
         for abandoned in path.parent.glob(f"{glob.escape(path.name)}.????????.partial"):
             remove(abandoned)
         try:
@@ -46,6 +47,32 @@ def making(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             remove(temporary)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one notebook at a time into the block, for this path; `making` may stand inside.
+
+    Who had to wait finds the work done, so look at `path` inside the block, not before it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path.parent / f".{path.name}.lock"):
+        yield
+
+
+@functools.cache
+def _lock(path: Path):
+    """One object for each lock: a thread that holds it may enter again."""
+    import filelock
+
+    return filelock.FileLock(path)
+
+
+def no_proxy_for_this_machine() -> None:
+    """Keep this process's requests to servers on 127.0.0.1 away from a proxy, as http_proxy asks for one."""
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
 
 
 def remove(path: Path) -> None:
@@ -62,6 +89,13 @@ def is_current(path: Path, *sources: Path) -> bool:
         return False
     made = path.stat().st_mtime_ns
     return all(source.stat().st_mtime_ns <= made for source in sources)
+
+
+def stamp(folder: Path) -> str:
+    """Return a digest of the names, sizes and dates of a folder's files: it changes when one of them does."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    listed = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(listed).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:

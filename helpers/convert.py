@@ -6,6 +6,7 @@ The converter writes F32, F16, BF16 and Q8_0; every smaller type is made from on
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -29,7 +30,7 @@ TESTED = "transformers 5.15 to 5.23, sentencepiece 0.2, protobuf 5"
 
 
 def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
-    """Convert a checkpoint folder and return the GGUF, made once and then reused.
+    """Convert a checkpoint folder and return the GGUF, made once and reused until a file of the folder changes.
 
     `outtype` is f32, f16, bf16 or q8_0. Raises CheckpointError, ResourceError or ConversionError;
     whatever happens, no half-written file carries the final name.
@@ -42,9 +43,18 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
         )
     models.verify(checkpoint)
     path = artifacts.folder("gguf") / f"{checkpoint.name}-{outtype.upper()}.gguf"
-    sources = [*checkpoint.glob("*.safetensors"), checkpoint / "config.json"]
-    if artifacts.is_current(path, *sources) and gguf_file.is_whole(path):
-        return path
+    note = path.with_name(f".{path.name}.source")  # what it was made from: another folder may have the same name
+    with artifacts.locked(path):
+        stamp = artifacts.stamp(checkpoint)
+        if note.is_file() and note.read_text() == stamp and gguf_file.is_whole(path):
+            return path
+        _convert(checkpoint, outtype, path)
+        with contextlib.suppress(OSError):  # without the note the file is made again, no more
+            note.write_text(stamp)
+    return path
+
+
+def _convert(checkpoint: Path, outtype: str, path: Path) -> None:
     tools = llama_tools.tools()
     shapes = [t["shape"] for s in models.shards(checkpoint) for n, t in models.header(s).items() if n[0] != "_"]
     sizes = [_product(shape) for shape in shapes]
@@ -58,7 +68,6 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
                 f"The converter ended without an error and without writing {path.name}. It may have written elsewhere, "
                 "or be another version than the pinned one. Remove LLAMA_CPP_DIR if it is set, and try again."
             )
-    return path
 
 
 def run_converter(command: list[str], name: str) -> None:
@@ -129,13 +138,6 @@ def requantize(gguf: Path, type_name: str = "Q4_K_M", threads: int | None = None
     Runs llama.cpp's quantizer in this process. Raises InputError for an unknown type or a source that
     is quantized already (a second rounding adds to the first), ConversionError if llama.cpp refuses.
     """
-    import ctypes
-
-    import llama_cpp
-    from tqdm.auto import tqdm
-
-    from helpers import runtime
-
     if type_name not in TYPES:
         raise InputError(f"Unknown quantization type {type_name!r}. Choose one of: {', '.join(TYPES)}.")
     source = gguf_file.summary(gguf)
@@ -146,8 +148,20 @@ def requantize(gguf: Path, type_name: str = "Q4_K_M", threads: int | None = None
         )
     stem = re.sub(r"-(F32|F16|BF16)$", "", gguf.stem)
     path = gguf.with_name(f"{stem}-{type_name}.gguf")
-    if artifacts.is_current(path, gguf) and gguf_file.is_whole(path):
-        return path
+    with artifacts.locked(path):
+        if not (artifacts.is_current(path, gguf) and gguf_file.is_whole(path)):
+            _requantize(gguf, source, type_name, path, threads)
+    return path
+
+
+def _requantize(gguf: Path, source: gguf_file.Summary, type_name: str, path: Path, threads: int | None) -> None:
+    import ctypes
+
+    import llama_cpp
+    from tqdm.auto import tqdm
+
+    from helpers import runtime
+
     artifacts.require_disk(source.file_bytes * 0.55, path.parent, path.name)
     largest = max(tensor.elements for tensor in source.tensors)
     artifacts.require_memory(0.3e9 + 8 * largest, f"quantizing {gguf.name}")
@@ -177,7 +191,6 @@ def requantize(gguf: Path, type_name: str = "Q4_K_M", threads: int | None = None
                 f"llama.cpp could not quantize {gguf.name} to {type_name}. It said: {last}. "
                 "Convert the checkpoint again and retry."
             )
-    return path
 
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"

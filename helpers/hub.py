@@ -64,14 +64,15 @@ class Published:
 
 
 def connect() -> Hub:
-    """Log in to the real Hub if it answers and there is a token, else to the rehearsal Hub.
+    """Log in to the real Hub if it answers and there is a token that may write, else to the rehearsal Hub.
 
     COURSE_HUB=real or =rehearsal decides instead. Points this process's `huggingface_hub` at the
     chosen Hub, so that calls which take no endpoint go there too. Raises HubError if the real Hub
     is asked for and cannot be used.
     """
     token = find_token() if real_hub_wanted() else None
-    if token is None:
+    me = whoami(REAL_ENDPOINT, token) if token else {"role": None}
+    if token is None or (me["role"] == "read" and _choice() == "auto"):
         if _choice() == "real":
             raise HubError(
                 "COURSE_HUB=real, but no token was found. Publishing needs to know who you are. Make a token "
@@ -80,11 +81,14 @@ def connect() -> Hub:
             )
         server = rehearsal()
         _point_client_at(server.endpoint, server.token)
-        reason = why_rehearsal() if not real_hub_wanted() else "no token was found, so nothing can be published"
+        reason = "your token may only read" if token else "no token was found, so nothing can be published"
+        if not real_hub_wanted():
+            reason = why_rehearsal()
         return Hub(server.endpoint, "rehearsal", True, reason, server.token)
+    if me["role"] == "read":
+        raise _read_only("nothing can be published")
     _point_client_at(REAL_ENDPOINT, token)
-    user = whoami(REAL_ENDPOINT, token)["name"]
-    return Hub(REAL_ENDPOINT, user, False, "the Hub answers and there is a token", token)
+    return Hub(REAL_ENDPOINT, me["name"], False, "the Hub answers and there is a token", token)
 
 
 @functools.cache
@@ -92,6 +96,11 @@ def rehearsal() -> RehearsalHub:
     """Return this process's rehearsal Hub, started on first use and deleted at exit."""
     import atexit
 
+    artifacts.no_proxy_for_this_machine()
+    if "huggingface_hub" in sys.modules:
+        from huggingface_hub import close_session
+
+        close_session()  # the next one sees the change
     server = RehearsalHub(artifacts.folder()).start()
     atexit.register(server.stop)
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
@@ -174,14 +183,26 @@ def _disable_xet() -> None:
 
 def find_token() -> str | None:
     """Return the token of the environment, the `hf auth login` file or the Colab vault; None without one."""
-    raw = os.environ.get("HF_TOKEN") or _colab_token()
-    if raw is None:
-        from huggingface_hub import get_token
+    from huggingface_hub import get_token
 
-        raw = get_token()
-    if not raw or raw.startswith(REHEARSAL_TOKEN):  # a rehearsal's token opens no other Hub
-        return None
-    return clean_token(raw)
+    with _without_rehearsal_token():
+        raw = os.environ.get("HF_TOKEN") or _colab_token() or get_token()
+    return clean_token(raw) if raw else None
+
+
+@contextlib.contextmanager
+def _without_rehearsal_token() -> Iterator[None]:
+    """Take a rehearsal's token out of the environment for a moment: it opens no other Hub."""
+    rehearsed = os.environ.pop("HF_TOKEN") if _rehearses() else None
+    try:
+        yield
+    finally:
+        if rehearsed:
+            os.environ["HF_TOKEN"] = rehearsed
+
+
+def _rehearses() -> bool:
+    return os.environ.get("HF_TOKEN", "").startswith(REHEARSAL_TOKEN)
 
 
 def clean_token(raw: str) -> str:
@@ -227,7 +248,8 @@ def whoami(endpoint: str, token: str) -> dict:
 def download(repo: str, revision: str | None, folder: Path, patterns: tuple[str, ...], endpoint: str) -> None:
     """Download a snapshot into `folder` and verify size and checksum of every file.
 
-    Checks the free disk first. Raises HubError or ResourceError with what to do.
+    Checks the free disk first. The client goes on where it stopped when a connection breaks, and gives up when the Hub
+    no longer answers. Raises HubError or ResourceError with what to do.
     """
     import fnmatch
 
@@ -254,7 +276,7 @@ def download(repo: str, revision: str | None, folder: Path, patterns: tuple[str,
 
 def download_token(endpoint: str) -> bool | None:
     """Return what to pass as `token` when downloading: your token (None) to the real Hub only, else none (False)."""
-    return None if endpoint == REAL_ENDPOINT else False
+    return None if endpoint == REAL_ENDPOINT and not _rehearses() else False
 
 
 def verify_file(path: Path, sibling) -> None:
@@ -265,16 +287,20 @@ def verify_file(path: Path, sibling) -> None:
             f"{path.name} is {found:,} bytes long, the Hub lists {sibling.size:,}. The download was cut. "
             "Run the cell again."
         )
-    if sibling.lfs:
-        expected, found = sibling.lfs.sha256, artifacts.sha256(path)
-    else:
-        data = path.read_bytes()
-        expected, found = sibling.blob_id, hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    expected, found = _checksums(path, sibling)
     if found != expected:
         raise HubError(
             f"{path.name} has checksum {found[:12]}…, the Hub lists {expected[:12]}…. The file was damaged "
-            "on the way. Delete it and run the cell again."
+            "on the way. Run the cell again to download it anew."
         )
+
+
+def _checksums(path: Path, listed) -> tuple[str, str]:
+    """Return what the Hub lists and what the file has: SHA-256 for large files, git's SHA-1 for small ones."""
+    if listed.lfs:
+        return listed.lfs.sha256, artifacts.sha256(path)
+    data = path.read_bytes()
+    return listed.blob_id, hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 # Publishing
@@ -293,10 +319,7 @@ def publish(
 
     repo = f"{here.user}/{name}"
     if whoami(here.endpoint, here.token)["role"] == "read":
-        raise HubError(
-            f"The token may read but not write, so {repo} cannot be created. Nothing was sent. Make a token "
-            f"with the right to write at {TOKEN_PAGE}."
-        )
+        raise _read_only(f"{repo} cannot be created")
     absent = [path.name for path in files if not path.is_file()]
     if absent:
         raise InputError(f"There is no {', '.join(absent)} to publish. Make it first (notebook 05).")
@@ -308,9 +331,10 @@ def publish(
     sums = {path.name: artifacts.sha256(path) for path in files}
     with explained(f"checking {repo}"):
         listed = {item.path: item for item in here.api.get_paths_info(repo, list(sums), revision=commit.oid)}
-    for file_name, checksum in sums.items():
-        if listed[file_name].lfs.sha256 != checksum:
-            raise HubError(f"The Hub lists another checksum for {file_name} than yours. Upload it again.")
+    for path in files:
+        expected, found = _checksums(path, listed[path.name])
+        if found != expected:
+            raise HubError(f"The Hub lists another checksum for {path.name} than yours. Upload it again.")
     return Published(repo, f"{here.endpoint}/{repo}", commit.oid, sums)
 
 
@@ -324,6 +348,13 @@ def keep_receipt(published: Published, here: Hub) -> Path:
 
 
 # Errors
+
+
+def _read_only(consequence: str) -> HubError:
+    return HubError(
+        f"The token may read but not write: {consequence}. Nothing was sent. Make a token with the right to write "
+        f"at {TOKEN_PAGE}."
+    )
 
 
 def unreachable(consequence: str) -> HubError:
@@ -384,13 +415,14 @@ def explain(error: BaseException, doing: str) -> HubError | ResourceError | None
         return HubError(f"Too many requests (429) while {doing}. The Hub asks you to wait. Try again in some minutes.")
     if status and status >= 500:
         return HubError(
-            f"The Hub failed ({status}) while {doing}. The fault is on its side. Nothing is lost: run "
+            f"The Hub failed ({status}) while {doing}. The fault is on its side. Nothing is damaged: run "
             "the cell again in a minute."
         )
     network = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError, TimeoutError)
     if isinstance(error, network) or CLIENTS.match(type(error).__module__):
         return HubError(
-            f"The connection broke while {doing}. The network is down or was cut. Nothing is lost: run the cell again."
+            f"The connection broke while {doing}. The network is down or was cut. Nothing is damaged: run the cell "
+            "again."
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return ResourceError(

@@ -23,6 +23,7 @@ from helpers.errors import InstallError
 
 REPO = "OWNER/REPO"  # the one place; `make stamp REPO=owner/name` changes it everywhere
 ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = (3, 11), (3, 13)  # the oldest and the newest that the README names
 LLAMA = "llama-cpp-python"
 LLAMA_WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 TORCH_WHEELS = "https://download.pytorch.org/whl/cpu"
@@ -85,6 +86,13 @@ def everything(wheels: Path | None = None) -> None:
 
     wheels: a folder that `helpers.classroom` prefetched; then nothing is asked of any network.
     """
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        oldest, newest = (".".join(map(str, version)) for version in PYTHONS)
+        raise InstallError(
+            f"This is Python {sys.version_info[0]}.{sys.version_info[1]}; the course needs {oldest} to {newest}. Its "
+            "packages do not exist for all others. Delete the folder .venv, then name another Python: "
+            f"make run PYTHON=python{newest}."
+        )
     constraints = ROOT / "constraints.txt"
     requirements = ROOT / "requirements.txt"
     if wheels:

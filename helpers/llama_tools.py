@@ -32,16 +32,22 @@ def tools() -> Path:
     """
     own = os.environ.get("LLAMA_CPP_DIR")
     if own:
-        missing = [part for part in PARTS if not (Path(own) / part).exists()]
+        folder = (artifacts.ROOT / Path(own).expanduser()).resolve()
+        missing = [part for part in PARTS if not (folder / part).exists()]
         if missing:
             raise ConversionError(
                 f"LLAMA_CPP_DIR lacks {', '.join(missing)}. It does not point to a whole llama.cpp tree "
                 "from 2026 or later. Correct it, or unset it to use the pinned version."
             )
-        return Path(own)
+        return folder
     path = artifacts.folder() / "llama.cpp"
-    if path.exists() and fingerprint(path) == SHA256:
-        return path
+    with artifacts.locked(path):
+        if not (path.exists() and fingerprint(path) == SHA256):
+            _fetch(path)
+    return path
+
+
+def _fetch(path: Path) -> None:
     with artifacts.making(path) as temporary:
         try:
             clone(temporary)
@@ -53,7 +59,6 @@ def tools() -> Path:
                 "llama.cpp's converter arrived altered: its checksum is not the pinned one. The download was "
                 "damaged or changed at its source. Run the cell again."
             )
-    return path
 
 
 def clone(folder: Path) -> None:

@@ -46,10 +46,11 @@ class Model:
             return Source(hub.REAL_ENDPOINT, self.repo, self.revision, rehearsal=False)
         if self.name == "smollm2":
             folder = artifacts.folder() / "rebuilt" / "smollm2"
-            if not folder.exists():
-                artifacts.require_disk(400e6, folder.parent, "SmolLM2's checkpoint")
-                with artifacts.making(folder) as temporary:
-                    rebuild.rebuild(temporary)
+            with artifacts.locked(folder):
+                if not folder.exists():
+                    artifacts.require_disk(400e6, folder.parent, "SmolLM2's checkpoint")
+                    with artifacts.making(folder) as temporary:
+                        rebuild.rebuild(temporary)
             return self._rehearsed(folder)
         raise hub.unreachable(f"{self.title} can only be downloaded from it")
 
@@ -61,21 +62,32 @@ class Model:
         return Source(server.endpoint, self.repo, revision, rehearsal=True)
 
     def fetch(self) -> Path:
-        """Return the folder of the verified checkpoint, downloading it if it is not there yet."""
+        """Return the folder of the verified checkpoint, downloading it if it is not there yet.
+
+        The folder has its name only when everything in it is verified. Raises HubError, ResourceError or
+        CheckpointError.
+        """
         if self.name == "story":
             folder = artifacts.ROOT / "data" / "story"
             verify(folder)
             return folder
         folder = artifacts.folder() / "models" / self.name
-        if folder.exists():
-            verify(folder)
-            return folder
-        source = self.source()
-        with artifacts.making(folder) as temporary:
-            hub.download(source.repo, source.revision, temporary, PATTERNS, endpoint=source.endpoint)
-            verify(temporary)
-            if not source.rehearsal:
-                self.verify_weights(temporary)
+        with artifacts.locked(folder):
+            if folder.exists():
+                try:
+                    verify(folder)
+                except CheckpointError as error:
+                    raise CheckpointError(
+                        f"{folder} no longer holds a whole {self.title}. {error} To have it downloaded again, delete that "
+                        "folder and run the cell again."
+                    ) from error
+                return folder
+            source = self.source()
+            with artifacts.making(folder) as temporary:
+                hub.download(source.repo, source.revision, temporary, PATTERNS, endpoint=source.endpoint)
+                verify(temporary)
+                if not source.rehearsal:
+                    self.verify_weights(temporary)
         return folder
 
     def verify_weights(self, folder: Path) -> None:
@@ -84,8 +96,7 @@ class Model:
         if self.weights_sha256 and found != self.weights_sha256:
             raise CheckpointError(
                 f"model.safetensors has SHA-256 {found[:12]}…, the catalogue says {self.weights_sha256[:12]}…. "
-                "The file was damaged on the way or replaced at its source. Delete the folder "
-                f"{folder.name} and download again."
+                "The file was damaged on the way or replaced at its source. Run the cell again to download it anew."
             )
 
 

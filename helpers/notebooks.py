@@ -36,11 +36,11 @@ def find(names: list[str]) -> list[Path]:
     return [known[number] for number in wanted]
 
 
-def execute(path: Path, environment: dict[str, str]) -> tuple[object, Exception | None]:
+def execute(path: Path, environment: dict[str, str], seconds_a_cell: int = 7200) -> tuple[object, Exception | None]:
     """Run a notebook in a fresh kernel with a progress bar; return it, and the error that stopped it."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from tqdm.auto import tqdm
 
     notebook = nbformat.read(path, as_version=4)
@@ -50,7 +50,7 @@ def execute(path: Path, environment: dict[str, str]) -> tuple[object, Exception 
     ) as bar:
         client = NotebookClient(
             notebook,
-            timeout=1800,
+            timeout=seconds_a_cell,  # by default long enough to download TinyLlama through a slow network
             kernel_name="python3",
             resources={"metadata": {"path": str(FOLDER)}},
             extra_arguments=["--log-level=ERROR"],
@@ -58,7 +58,7 @@ def execute(path: Path, environment: dict[str, str]) -> tuple[object, Exception 
         )
         try:
             client.execute(env={**os.environ, **environment})
-        except (CellExecutionError, DeadKernelError) as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             return notebook, error
     return notebook, None
 

@@ -45,11 +45,11 @@ def load(gguf: Path, n_ctx: int | None = None, threads: int | None = None, **opt
             f"positions beyond them. Choose n_ctx between 1 and {trained:,}."
         )
     artifacts.require_memory(file.file_bytes + kv_cache_bytes(file, n_ctx) + 0.2e9, f"opening {gguf.name}")
+    threads = threads or os.cpu_count()
+    options = {"n_threads": threads, "n_threads_batch": threads, "verbose": False} | options
     with log_to() as log:
         try:
-            return llama_cpp.Llama(
-                str(gguf), n_ctx=n_ctx, n_threads=threads or os.cpu_count(), verbose=False, **options
-            )
+            return llama_cpp.Llama(str(gguf), n_ctx=n_ctx, **options)
         except (ValueError, RuntimeError) as error:
             last = next((line.strip() for line in reversed(log) if "error" in line.lower()), str(error))
             raise InputError(
@@ -70,7 +70,7 @@ def ask(llm: Llama, question: str, max_tokens: int = 64, **options) -> str:
 
 def stream(llm: Llama, question: str, max_tokens: int = 64, **options) -> Iterator[str]:
     """Yield an answer piece by piece as it is generated; see `ask`."""
-    needed = len(llm.tokenize(question.encode())) + max_tokens
+    needed = len(llm.tokenize(_prompt(llm, question).encode(), special=True)) + max_tokens
     room = len(llm.input_ids)  # n_ctx() may be larger: llama.cpp rounds it up to a multiple of 256
     if needed > room:
         raise InputError(
@@ -85,6 +85,21 @@ def stream(llm: Llama, question: str, max_tokens: int = 64, **options) -> Iterat
     else:
         for piece in llm.create_completion(question, **options):
             yield piece["choices"][0]["text"]
+
+
+def _prompt(llm: Llama, question: str) -> str:
+    """Return what the model will read: the question, with the words of the chat template around it."""
+    from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+    template = llm.metadata.get("tokenizer.chat_template")
+    if not template:
+        return question
+    first, last = (
+        llm.detokenize([token], special=True).decode() if token >= 0 else ""
+        for token in (llm.token_bos(), llm.token_eos())
+    )
+    render = Jinja2ChatFormatter(template, bos_token=first, eos_token=last)
+    return render(messages=[{"role": "user", "content": question}]).prompt
 
 
 def tokens_per_second(llm: Llama, prompt_tokens: int = 64, new_tokens: int = 32) -> Speed:
@@ -170,6 +185,7 @@ def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
     import urllib.request
 
     gguf_file.summary(gguf)
+    artifacts.no_proxy_for_this_machine()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

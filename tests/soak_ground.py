@@ -34,7 +34,7 @@ COMMANDS = {
 # The steps of the pipeline, and what each leaves in the artifacts folder.
 PRODUCTS = {
     "fetch": ["models/*"],
-    "convert": ["gguf/*-F16.gguf"],
+    "convert": ["gguf/*-F16.gguf", "gguf/.*-F16.gguf.source"],
     "quantize": ["gguf/*-Q8_0.gguf", "gguf/*-Q4_K_M.gguf"],
     "ask": [],
     "publish": ["published.json"],
@@ -216,8 +216,8 @@ class Ground:
         return any(part.endswith(".partial") for part in path.relative_to(self.artifacts).parts)
 
     def final_files(self) -> dict[str, Path]:
-        """Return every file with a final name: neither half-made nor a lock."""
-        files = (p for p in sorted(self.artifacts.rglob("*")) if p.is_file() and p.suffix != ".lock")
+        """Return every file with a final name: neither half-made nor a lock or a note of what it was made from."""
+        files = (p for p in sorted(self.artifacts.rglob("*")) if p.is_file() and p.suffix not in (".lock", ".source"))
         return {path.relative_to(self.artifacts).as_posix(): path for path in files if not self.is_half(path)}
 
     def require_whole(self) -> None:

@@ -1,5 +1,6 @@
 """Files arrive whole or not at all."""
 
+import os
 import threading
 import time
 
@@ -86,3 +87,41 @@ def test_is_current_follows_the_rule_of_make(tmp_path):
 )
 def test_sizes_in_words(size, text):
     assert artifacts.size_text(size) == text
+
+
+def test_a_relative_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):
+    """Notebooks run in notebooks/, the table of `make run` in the folder above."""
+    monkeypatch.setattr(artifacts, "ROOT", tmp_path / "course")
+    monkeypatch.setenv("COURSE_ARTIFACTS", "work")
+    monkeypatch.chdir(tmp_path)
+    assert artifacts.folder("gguf") == tmp_path / "course" / "work" / "gguf"
+
+
+def test_who_waited_finds_the_work_done(tmp_path):
+    path, made = tmp_path / "f.txt", []
+
+    def make(name):
+        with artifacts.locked(path):
+            if not path.exists():
+                with artifacts.making(path) as temporary:  # the same lock again, in the same thread
+                    time.sleep(0.1)
+                    temporary.write_text(name)
+                    made.append(name)
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in "ab"]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(made) == 1 and path.read_text() == made[0]
+
+
+def test_this_machine_is_reached_past_a_proxy(monkeypatch):
+    import urllib.request
+
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert not urllib.request.proxy_bypass("127.0.0.1:8000")
+    artifacts.no_proxy_for_this_machine()
+    artifacts.no_proxy_for_this_machine()
+    assert urllib.request.proxy_bypass("127.0.0.1:8000") and urllib.request.proxy_bypass("example.org")
+    assert os.environ["no_proxy"].count("localhost") == 1

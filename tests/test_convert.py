@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -22,7 +23,7 @@ from helpers.errors import CheckpointError, ConversionError, CourseError, InputE
 
 
 def visible(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
 # Real conversions
@@ -209,6 +210,23 @@ def test_disk_that_fills_up_while_quantizing(story_f16, monkeypatch):
     (story_f16.with_name("story-Q5_1.gguf")).unlink(missing_ok=True)
     with pytest.raises(ResourceError, match="Not enough disk"):
         convert.requantize(story_f16, "Q5_1")
+
+
+def test_folders_of_the_same_name_do_not_get_each_others_file(elsewhere, checkpoint, tmp_path):
+    other = tmp_path / "other" / checkpoint.name
+    shutil.copytree(checkpoint, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
+    for folder, epsilon in ((checkpoint, config["rms_norm_eps"]), (other, 0.5), (checkpoint, config["rms_norm_eps"])):
+        metadata = convert.summary(convert.to_gguf(folder, "f16")).metadata
+        assert metadata["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(epsilon)
+
+
+def test_another_tokenizer_makes_another_file(elsewhere, checkpoint):
+    first = convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns
+    assert convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns == first, "nothing changed, nothing is made"
+    os.utime(checkpoint / "tokenizer.model", (1, 1))  # even if it is older than the file
+    assert convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns > first
 
 
 @pytest.fixture

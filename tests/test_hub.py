@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import hub
+from helpers import artifacts, hub
 from helpers.errors import CourseError, HubError, InputError, ResourceError
 
 CARD = "---\nlicense: mit\n---\n# A card\n"
@@ -57,6 +58,46 @@ def test_your_token_never_goes_to_the_rehearsal_hub(monkeypatch, server, tmp_pat
 def test_a_rehearsal_token_never_goes_to_the_real_hub(monkeypatch, server):
     monkeypatch.setenv("HF_TOKEN", server.token)
     assert hub.find_token() is None
+
+
+def test_logging_in_after_a_rehearsal_is_noticed(monkeypatch, server, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_TOKEN", server.token)
+    assert hub.download_token(hub.REAL_ENDPOINT) is False, "a token that the Hub does not know would be refused"
+    (tmp_path / "token").write_text("hf_saved\n")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    assert hub.find_token() == "hf_saved"
+    assert os.environ["HF_TOKEN"] == server.token
+
+
+def test_a_token_that_may_only_read_rehearses(monkeypatch):
+    monkeypatch.setenv("COURSE_HUB", "auto")
+    monkeypatch.setattr(hub, "answers", lambda: True)
+    monkeypatch.setattr(hub, "find_token", lambda: "hf_reader")
+    monkeypatch.setattr(hub, "whoami", lambda endpoint, token: {"name": "ada", "role": "read"})
+    here = hub.connect()
+    assert here.rehearsal and "may only read" in here.reason
+    monkeypatch.setenv("COURSE_HUB", "real")
+    with pytest.raises(HubError, match="may read but not write"):
+        hub.connect()
+
+
+def test_the_rehearsal_hub_is_reached_past_a_proxy():
+    """In a process of its own: the proxy is set before anything is imported."""
+    code = """
+import huggingface_hub
+from helpers import hub
+huggingface_hub.HfApi().endpoint  # the client's session may exist already
+here = hub.connect()
+print(hub.whoami(here.endpoint, here.token))"""
+    surroundings = {k: v for k, v in os.environ.items() if k.lower() not in ("no_proxy", "hf_token", "hf_endpoint")}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=artifacts.ROOT, env=surroundings | proxies | {"COURSE_HUB": "rehearsal"}, capture_output=True
+    )
+    assert b"write" in done.stdout, done.stderr[-500:]
 
 
 def test_connect_points_the_client_at_the_rehearsal_hub():
@@ -268,6 +309,14 @@ def test_publish_and_compare(here, files):
     assert {"README.md", "m-Q8_0.gguf", "m-Q4_0.gguf"} <= set(here.api.list_repo_files("rehearsal/m"))
 
 
+def test_small_files_are_published_and_compared_too(here, files, tmp_path):
+    """The Hub keeps them in git, without a SHA-256."""
+    small = tmp_path / "SHA256SUMS"
+    small.write_text("abc\n")
+    published = hub.publish(here, "m", [*files, small], CARD)
+    assert published.files["SHA256SUMS"] == artifacts.sha256(small)
+
+
 def test_publishing_twice_needs_update(here, files):
     first = hub.publish(here, "m", files, CARD)
     with pytest.raises(HubError, match="name is taken"):
@@ -306,7 +355,7 @@ def test_missing_file(here, tmp_path):
 def test_failure_before_the_commit_loses_nothing(here, files, server, status, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's pauses between its retries
     server.fail("POST", "/commit/", status=status, times=20)
-    with pytest.raises(HubError, match="Nothing is lost"):
+    with pytest.raises(HubError, match="Nothing is damaged"):
         hub.publish(here, "m", files, CARD)
     assert here.api.list_repo_files("rehearsal/m") == [".gitattributes"], "all files appear, or none"
     server.faults.clear()

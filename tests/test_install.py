@@ -18,6 +18,18 @@ def test_missing_packages_are_named_and_nothing_is_changed(monkeypatch):
         install.ready()
 
 
+@pytest.mark.parametrize("version", [(3, 10, 4), (3, 14, 0)])
+def test_a_python_that_is_too_old_or_too_new(monkeypatch, version):
+    monkeypatch.setattr("sys.version_info", version)
+    with pytest.raises(InstallError, match=rf"Python 3.{version[1]}; the course needs 3.11 to 3.13.*Delete.*PYTHON="):
+        install.everything()
+
+
+def test_the_readme_names_the_same_pythons():
+    oldest, newest = (".".join(map(str, version)) for version in install.PYTHONS)
+    assert f"Python {oldest} to {newest}" in (install.ROOT / "README.md").read_text()
+
+
 def test_colab_gets_what_is_missing_and_nothing_moves(monkeypatch):
     calls = []
 

@@ -171,6 +171,35 @@ def test_fetch_keeps_nothing_of_a_failed_download(elsewhere, monkeypatch):
     assert not [path for path in (elsewhere / "models").iterdir() if not path.name.startswith(".")]
 
 
+@pytest.fixture
+def smollm(server, tmp_path, checkpoint, monkeypatch, elsewhere):
+    """The catalogue's entry of SmolLM2, but small: story's files on a Hub of our own."""
+    server.host("a/model", checkpoint)
+    model = models.choose("smollm2")
+    monkeypatch.setattr(models.Model, "source", lambda self: models.Source(server.endpoint, "a/model", None, True))
+    return model
+
+
+def test_a_checkpoint_that_is_no_longer_whole_is_named_with_its_folder(smollm):
+    folder = smollm.fetch()
+    damage(folder, "model.safetensors", lambda data: data[:-1])
+    with pytest.raises(CheckpointError, match=f"{folder} no longer holds a whole.*delete that folder"):
+        smollm.fetch()
+    artifacts.remove(folder)
+    models.verify(smollm.fetch())
+
+
+def test_two_notebooks_fetch_once(smollm, monkeypatch):
+    import threading
+
+    calls, original = [], hub.download
+    monkeypatch.setattr(hub, "download", lambda *given, **named: (calls.append(1), original(*given, **named)))
+    threads = [threading.Thread(target=smollm.fetch) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(calls) == 1
+
+
 def test_story_goes_through_the_rehearsal_hub(tmp_path):
     source = models.choose("story").source()
     hub.download(source.repo, source.revision, tmp_path / "in", models.PATTERNS, source.endpoint)

@@ -267,3 +267,11 @@ def test_setup_cell_clones_into_an_empty_folder(tmp_path, monkeypatch):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(tmp_path / "course")
+
+
+def test_a_cell_that_never_ends_is_a_failed_notebook(tmp_path):
+    """Not a traceback of `make run`, which has other notebooks to run."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import time; time.sleep(60)")])
+    nbformat.write(notebook, tmp_path / "slow.ipynb")
+    executed, error = notebooks.execute(tmp_path / "slow.ipynb", {}, seconds_a_cell=2)
+    assert "timed out" in str(error) and len(executed.cells) == 1

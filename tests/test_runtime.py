@@ -98,6 +98,23 @@ def test_text_longer_than_the_context(llm):
         runtime.ask(llm, "word " * 200)
 
 
+def test_the_words_of_the_chat_template_count(smollm2_f16):
+    model = runtime.load(smollm2_f16, n_ctx=128)
+    question = "word " * 80
+    read = model.create_chat_completion([{"role": "user", "content": question}], max_tokens=1)["usage"]["prompt_tokens"]
+    assert read > len(model.tokenize(question.encode())) + 20
+    assert runtime.ask(model, question, max_tokens=128 - read)
+    with pytest.raises(InputError, match="need 129 tokens, the context has room for 128"):
+        runtime.ask(model, question, max_tokens=129 - read)
+    model.close()
+
+
+def test_threads_hold_for_reading_and_for_writing(story_f16):
+    model = runtime.load(story_f16, n_ctx=128, threads=1)
+    assert (model.n_threads, model.n_threads_batch) == (1, 1)
+    model.close()
+
+
 @pytest.mark.parametrize("n_ctx", [0, -5, 513, 10**9])
 def test_impossible_context(story_f16, n_ctx):
     with pytest.raises(InputError, match="between 1 and 512"):
