@@ -78,8 +78,8 @@ class Model:
                     verify(folder)
                 except CheckpointError as error:
                     raise CheckpointError(
-                        f"{folder} no longer holds a whole {self.title}. {error} To have it downloaded again, delete that "
-                        "folder and run the cell again."
+                        f"{folder} no longer holds a whole {self.title}. {error} To have it downloaded again, delete "
+                        "that folder and run the cell again."
                     ) from error
                 return folder
             source = self.source()
