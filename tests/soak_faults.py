@@ -151,7 +151,11 @@ def half_download_damaged(ground: Ground) -> str:
 
 def halves(ground: Ground) -> list[Path]:
     """Return the files that the client has begun and not finished."""
-    return [path for path in ground.artifacts.rglob("*.incomplete") if path.stat().st_size > 100_000]
+    found = []
+    for path in ground.artifacts.rglob("*.incomplete"):
+        with contextlib.suppress(FileNotFoundError):  # finished, and renamed, since it was listed
+            found += [path] * (path.stat().st_size > 100_000)
+    return found
 
 
 # Files that were good and are no longer

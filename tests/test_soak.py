@@ -6,6 +6,7 @@ import random
 
 import pytest
 import soak
+import soak_faults
 from soak_faults import SHARES, judged
 from soak_ground import SECRET, BrokenError, Ground, Run
 
@@ -100,3 +101,11 @@ def test_damage_that_no_checksum_tells_is_seen(ground, monkeypatch):
     monkeypatch.setattr("helpers.hub.verify_file", lambda *a: None)
     with pytest.raises(BrokenError, match="checksum does not tell"):
         judged(ground, Run(0, json.dumps({}), {}), path, good, path)
+
+
+def test_a_half_that_is_finished_meanwhile_is_not_counted(ground, monkeypatch):
+    """Between the listing of the files and the look at their sizes the client may rename one."""
+    half, gone = (ground.artifacts / f"{name}.incomplete" for name in ("half", "gone"))
+    half.write_bytes(bytes(200_000))
+    monkeypatch.setattr(type(half), "rglob", lambda folder, pattern: [gone, half])
+    assert soak_faults.halves(ground) == [half]
