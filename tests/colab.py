@@ -28,7 +28,7 @@ from helpers import artifacts, install, notebooks
 from helpers.errors import CourseError
 
 REPO = "course/from-bits-to-gguf"  # made up: git is told that this repository is the one on this machine
-SECONDS = 1800  # for the longest cell; building llama-cpp-python takes six minutes
+SECONDS = 900  # for the longest cell; building llama-cpp-python takes six minutes
 
 # From Colab's own list of 19 August 2026 (googlecolab/backend-info, pip-freeze.txt): what the notebooks, the programs
 # that run them and the packages they add depend on. Only torch is ours, as the list has a build of its own.
@@ -72,13 +72,29 @@ def get(key):
 ''',
 }
 
-# Runs inside the environment, which has nbclient as Colab's has.
+# Runs inside the environment, which has nbclient as Colab's has. Its ipykernel (6.17) was once seen asleep over a
+# request that had arrived, with both sides waiting; another message wakes it.
 EXECUTE = """
-import sys, nbformat
+import asyncio, sys, nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
+client = NotebookClient(notebook, timeout=int(sys.argv[2]), kernel_name="python3")
+
+async def keep_awake():
+    while True:
+        await asyncio.sleep(10)
+        if client.kc is not None:
+            client.kc.kernel_info()
+
+async def main():
+    waker = asyncio.create_task(keep_awake())
+    try:
+        await client.async_execute(cwd=".")
+    finally:
+        waker.cancel()
+
 try:
-    NotebookClient(notebook, timeout=int(sys.argv[2]), kernel_name="python3").execute(cwd=".")
+    asyncio.run(main())
 finally:
     nbformat.write(notebook, sys.argv[1])
 """
