@@ -48,6 +48,7 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
         stamp = artifacts.stamp(checkpoint)
         if note.is_file() and note.read_text() == stamp and gguf_file.is_whole(path):
             return path
+        note.unlink(missing_ok=True)  # it must not vouch for the file that comes now
         _convert(checkpoint, outtype, path)
         with contextlib.suppress(OSError):  # without the note the file is made again, no more
             note.write_text(stamp)

@@ -222,6 +222,21 @@ def test_folders_of_the_same_name_do_not_get_each_others_file(elsewhere, checkpo
         assert metadata["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(epsilon)
 
 
+def test_a_note_never_speaks_for_a_file_it_was_not_written_for(elsewhere, checkpoint, tmp_path, monkeypatch):
+    """Killed after the conversion of a second folder of that name, before its note is written."""
+    path = convert.to_gguf(checkpoint, "f16")
+    first = path.read_bytes()
+    other = tmp_path / "other" / checkpoint.name
+    shutil.copytree(checkpoint, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", lambda *given, **named: (_ for _ in ()).throw(OSError("killed here")))
+        convert.to_gguf(other, "f16")
+    assert path.read_bytes() != first
+    assert convert.to_gguf(checkpoint, "f16").read_bytes() == first
+
+
 def test_another_tokenizer_makes_another_file(elsewhere, checkpoint):
     first = convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns
     assert convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns == first, "nothing changed, nothing is made"
