@@ -16,8 +16,8 @@ FOLDER ?= classroom
         soak test-colab test-matrix stamp lint clean
 
 run: $(VENV)/.ready        ## the main job: notebooks 04 to 07, executed copies in build/
-	$(if $(OFFLINE_FROM),$(PY) -m helpers.classroom unpack $(OFFLINE_FROM))
-	$(PY) -m helpers.notebooks run $(NOTEBOOKS) --model $(MODEL)
+	$(if $(OFFLINE_FROM),$(PY) -m tools.classroom unpack $(OFFLINE_FROM))
+	$(PY) -m tools.run $(NOTEBOOKS) --model $(MODEL)
 
 test: $(VENV)/.ready lint  ## everything that is tested, notebooks included
 	$(PY) -m pytest tests
@@ -28,20 +28,20 @@ lint: $(VENV)/.ready
 	$(PY) -m ruff format --check .
 
 lab: $(VENV)/.ready        ## open JupyterLab on the notebooks
-	$(if $(OFFLINE_FROM),$(PY) -m helpers.classroom unpack $(OFFLINE_FROM))
+	$(if $(OFFLINE_FROM),$(PY) -m tools.classroom unpack $(OFFLINE_FROM))
 	$(PY) -m jupyter lab --notebook-dir .
 
 notebooks: $(VENV)/.ready  ## refresh the stored outputs, with SmolLM2
-	$(PY) -m helpers.notebooks refresh all
+	$(PY) -m tools.refresh all
 
 bench: $(VENV)/.ready      ## speed and memory beside named peers: docs/BENCHMARKS.md; GROUPS=numbers for one
 	$(PY) -m benchmarks $(GROUPS)
 
 prefetch: $(VENV)/.ready   ## everything a room without internet needs, into FOLDER
-	$(PY) -m helpers.classroom prefetch $(FOLDER)
+	$(PY) -m tools.classroom prefetch $(FOLDER)
 
 handouts: $(VENV)/.ready   ## exercises without solutions, a teacher's copy, slides
-	$(PY) -m helpers.classroom handouts
+	$(PY) -m tools.handouts
 
 site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
 	$(PY) -m helpers.site
@@ -50,17 +50,17 @@ troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
 
 soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; begins no new one after 15 minutes
-	$(PY) -m tests.soak
+	$(PY) tests/long/soak.py
 
 test-colab: NOTEBOOKS = all
 test-colab: $(VENV)/.ready ## every notebook alone in an empty folder, as on Colab; NOTEBOOKS=02 for one
-	$(PY) tests/colab.py $(NOTEBOOKS)
+	$(PY) tests/long/colab.py $(NOTEBOOKS)
 
 test-matrix: $(VENV)/.ready  ## the tests with the oldest and the newest versions that requirements.txt allows
-	$(PY) tests/matrix.py
+	$(PY) tests/long/matrix.py
 
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name
-	$(PY) -m helpers.notebooks stamp $(REPO)
+	$(PY) -m tools.stamp $(REPO)
 
 clean:                     ## delete what the notebooks made; keeps the environment
 	rm -rf artifacts build

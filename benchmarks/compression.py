@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.report import Row, race
-from helpers import compress, kronecker, sweep
+from helpers.compression import compress, kronecker
+from helpers.training import shipped
 
 GROUP = "Compression"
 WIDTH, FFN, RANK = 768, 3072, 4
@@ -47,7 +48,7 @@ def rows() -> Iterator[Row]:
         ours.spread,
     )
 
-    model = sweep.trained(0)
+    model = shipped.tiny(0)
 
     def search() -> None:
         for module in compress.matrices(model).values():

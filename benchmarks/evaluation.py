@@ -14,7 +14,9 @@ import llama_cpp
 import numpy as np
 
 from benchmarks.report import Row, race
-from helpers import artifacts, convert, evaluate, models, runtime
+from helpers import artifacts
+from helpers.pipeline import catalogue, convert, runtime
+from helpers.quality import evaluate
 
 GROUP = "Perplexity"
 WINDOW, WINDOWS, THREADS, ROUNDS = 512, 2, 2, 5
@@ -30,7 +32,7 @@ def reading(rows: list[Row]) -> str:
 
 def rows() -> Iterator[Row]:
     """Race ours against the bare decoder and the usual loop; all must find the same perplexity."""
-    f16 = convert.to_gguf(models.CATALOGUE["smollm2"].fetch(), "f16")
+    f16 = convert.to_gguf(catalogue.CATALOGUE["smollm2"].fetch(), "f16")
     text = (artifacts.ROOT / "data" / "evaluation.txt").read_text()
     with evaluate._Model(f16, text, WINDOW, WINDOWS, THREADS) as model:
         usual = runtime.load(f16, n_ctx=WINDOW, threads=THREADS, n_batch=WINDOW, n_ubatch=WINDOW, logits_all=True)

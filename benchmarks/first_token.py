@@ -20,7 +20,7 @@ from helpers import artifacts
 GROUP = "From clone to first token"
 FIRST_TOKEN = """
 import time
-from helpers import convert, models, runtime
+from helpers.pipeline import catalogue, convert, runtime
 started = time.monotonic()
 checkpoint = models.CATALOGUE["smollm2"].fetch()
 fetched = time.monotonic()

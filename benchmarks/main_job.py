@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.report import Row, measured, race
-from helpers import artifacts, gguf_file, llama_tools, models
+from helpers import artifacts
+from helpers.pipeline import catalogue, gguf_file, llama_tools
+from helpers.pipeline.checkpoint import verify
 
 GROUP = "The main job"
 SIZE = 2_200_119_864
@@ -83,30 +85,33 @@ subprocess.run([sys.executable, {script!r}, {checkpoint!r}, "--outfile", {out!r}
     check=True, capture_output=True, env={{**os.environ, "HF_HUB_OFFLINE": "1"}})"""
 CONVERT = """
 from pathlib import Path
-from helpers import convert
+from helpers.pipeline import convert
 Path({out!r}).unlink(missing_ok=True)
 convert.to_gguf(Path({checkpoint!r}), "f16")"""
 PEER_QUANTIZE = """
 import ctypes, os
 import llama_cpp
-from helpers import runtime
+from helpers.pipeline import runtime
 parameters = llama_cpp.llama_model_quantize_default_params()
 parameters.ftype, parameters.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, os.cpu_count()
 with runtime.log_to():
     assert not llama_cpp.llama_model_quantize({f16!r}.encode(), {out!r}.encode(), ctypes.byref(parameters))"""
 QUANTIZE = """
 from pathlib import Path
-from helpers import convert
+from helpers.pipeline import convert
 Path({out!r}).unlink(missing_ok=True)
 convert.requantize(Path({f16!r}), "Q4_K_M")"""
 GENERATE = """
 from pathlib import Path
-from helpers import runtime
+from helpers.pipeline import runtime
 llm = runtime.load(Path({path!r}), n_ctx=256)
 extra = {{"speed": runtime.tokens_per_second(llm).generation}}"""
-IMPORT = "from helpers import " + ", ".join(
-    ["artifacts", "checks", "convert", "gguf_file", "hub", "install", "llama_tools", "models", "plots", "runtime"]
-)
+IMPORT = """
+from helpers import artifacts, install
+from helpers.checks import nb05
+from helpers.figures import pipeline as figures
+from helpers.pipeline import catalogue, convert, gguf_file, hub, llama_tools, runtime
+"""
 BANDWIDTH = """
 import torch
 matrix, times = torch.ones(25_000, 4_000), []
@@ -146,7 +151,7 @@ def rows() -> Iterator[Row]:
     """Measure start-up, conversion, quantization and generation."""
     bare, whole = race(lambda: python("pass"), lambda: python(IMPORT), rounds=5)
     yield Row(GROUP, "import helpers", whole.best - bare.best, "s", spread=whole.spread, note="budget 0.3 s")
-    offline = measured("from helpers import hub; extra = {'answers': hub.answers('http://192.0.2.1')}")
+    offline = measured("from helpers.pipeline import hub; extra = {'answers': hub.answers('http://192.0.2.1')}")
     yield Row(GROUP, "finding that no Hub answers", offline["seconds"], "s", note="budget 3 s")
 
     tools = llama_tools.tools()
@@ -155,11 +160,11 @@ def rows() -> Iterator[Row]:
     shape = base / "tinyshape"
     measured(f"from pathlib import Path; from benchmarks import main_job as m; m.tinyllama_shape(Path({str(shape)!r}))")
     assert (shape / "model.safetensors").stat().st_size == SIZE, "as TinyLlama's"
-    fetched = {name: models.CATALOGUE[name].fetch() for name in ("story", "smollm2")}
+    fetched = {name: catalogue.CATALOGUE[name].fetch() for name in ("story", "smollm2")}
     checkpoints = {"story": fetched["story"], "SmolLM2": fetched["smollm2"], "TinyLlama's shape": shape}
     ggufs: dict[str, list[Path]] = {}
     for name, checkpoint in checkpoints.items():
-        models.verify(checkpoint)
+        verify(checkpoint)
         f16 = base / "gguf" / f"{checkpoint.name}-F16.gguf"
         q4_k_m = f16.with_name(f"{checkpoint.name}-Q4_K_M.gguf")
         peer_file = base / "peer.gguf"

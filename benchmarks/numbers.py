@@ -13,7 +13,7 @@ import numpy as np
 from gguf import quants
 
 from benchmarks.report import Row, race
-from helpers import blocks, formats, ggml
+from helpers.numbers import blocks, formats, ggml
 
 GROUP = "Numbers and block types"
 UNIT = "million weights/s"

@@ -201,7 +201,7 @@ def picture(rows: list[Row]):
     """Draw encoders, growth of time and memory with the model, and speed under the roofline."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    from helpers import plots_style as style
+    from helpers.figures import style
 
     figure, ((encoders, times), (memory, speeds)) = style.figure(11, 8.5, rows=2, columns=2)
     by_key: dict[str, list[Row]] = {}

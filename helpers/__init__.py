@@ -1,5 +1,15 @@
-"""The package behind the notebooks. Import what you need: `from helpers import convert`.
+"""The package behind the notebooks. A folder is a part of the course:
 
-Importing a module is instant: torch, transformers and llama_cpp are loaded inside the functions
-that need them.
+    folder         notebooks   what it holds
+    numbers        01 to 03    number formats, integer quantization, the blocks inside a GGUF; NumPy only
+    pipeline       04 to 07    download, convert, run, publish: from a checkpoint to a published GGUF
+    quality        08          perplexity, KL divergence and agreement, with intervals
+    training       09 to 14    stories, tiny LLaMAs, fake quantization, the models that ship under data/
+    compression    11 to 14    pruning, low rank, Kronecker products, distillation
+    experiments    10 to 14    the long sweeps whose results ship under data/
+    figures        all         one module for each room
+    checks         all         the checks of the exercises, one module for each notebook
+
+and beside them `errors` (the exceptions), `artifacts` (files whole or not at all) and `install`.
+`from helpers.numbers import integers` imports what a notebook needs; `import helpers` alone loads nothing else.
 """

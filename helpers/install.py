@@ -84,7 +84,7 @@ def ready() -> None:
 def everything(wheels: Path | None = None) -> None:
     """Install the whole course into the running Python, as `make` does into `.venv`.
 
-    wheels: a folder that `helpers.classroom` prefetched; then nothing is asked of any network.
+    wheels: a folder that `tools.classroom` prefetched; then nothing is asked of any network.
     """
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         oldest, newest = (".".join(map(str, version)) for version in PYTHONS)

@@ -15,8 +15,9 @@ from pathlib import Path
 import failure_matrix
 import pytest
 
-from helpers import artifacts, convert, hub, llama_tools, models
-from helpers.rehearsal_hub import RehearsalHub
+from helpers import artifacts
+from helpers.pipeline import catalogue, convert, hub, llama_tools
+from helpers.pipeline.rehearsal import RehearsalHub
 
 TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
@@ -75,13 +76,13 @@ def checkpoint(tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def story_f16() -> Path:
-    return convert.to_gguf(models.choose("story").fetch(), "f16")
+    return convert.to_gguf(catalogue.choose("story").fetch(), "f16")
 
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The rebuilt SmolLM2 checkpoint, made once and kept in artifacts/."""
-    return models.choose("smollm2").fetch()
+    return catalogue.choose("smollm2").fetch()
 
 
 @pytest.fixture(scope="session")

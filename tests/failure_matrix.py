@@ -42,7 +42,7 @@ ELSEWHERE = [
     (
         "`No module named 'conversion'`, the converter is not found",
         "the whole tree of one pinned version is fetched and checked",
-        "test_convert: test_tools_are_whole_and_pinned",
+        "pipeline/test_convert: test_tools_are_whole_and_pinned",
     ),
     (
         'numpy "dtype size changed" on Colab',
@@ -52,37 +52,37 @@ ELSEWHERE = [
     (
         "transformers 5, tokenizer errors inside the converter",
         "it runs in a process of its own; its message is translated, with the tested versions",
-        "test_convert: test_converter_failures_are_translated",
+        "pipeline/test_convert: test_converter_failures_are_translated",
     ),
     (
         '"BPE pre-tokenizer was not recognized"',
         "the message says that the converter is older than the model, and names the pin",
-        "test_convert: test_converter_failures_are_translated",
+        "pipeline/test_convert: test_converter_failures_are_translated",
     ),
     (
         "`tokenizer.model` not found",
         "the folder is checked before the converter starts",
-        "test_convert: test_damaged_checkpoint_is_noticed_before_the_converter_starts",
+        "pipeline/test_convert: test_damaged_checkpoint_is_noticed_before_the_converter_starts",
     ),
     (
         "`Can not map tensor …SCB / qweight`",
         "`quantization_config` is read first",
-        "test_models: test_already_quantized",
+        "pipeline/test_catalogue: test_already_quantized",
     ),
     (
         "`Killed`, `^C`, exit −9/137",
         "memory is estimated first, the exit code explained",
-        "test_convert: test_too_little_memory",
+        "pipeline/test_convert: test_too_little_memory",
     ),
     (
         '"Missing or incomplete model files"',
         "every shard is compared with the size that its own header announces",
-        "test_models: test_missing_shard",
+        "pipeline/test_catalogue: test_missing_shard",
     ),
     (
         "disk full half-way",
         "free space is checked first; files get their name when they are whole",
-        "test_convert: test_a_disk_that_is_full_in_the_middle_of_converting",
+        "pipeline/test_convert: test_a_disk_that_is_full_in_the_middle_of_converting",
     ),
     (
         "llama-cpp-python fails to build",
@@ -92,62 +92,62 @@ ELSEWHERE = [
     (
         "GPU silently unused",
         "notebook 06 prints whether the package can use one",
-        "test_notebooks: test_the_environment_cell_tells_about_the_gpu",
+        "notebooks/test_notebooks: test_the_environment_cell_tells_about_the_gpu",
     ),
     (
         '"Requested tokens exceed context window of 512"',
         "the context is that of the model; the message names both numbers",
-        "test_runtime: test_text_longer_than_the_context",
+        "pipeline/test_runtime: test_text_longer_than_the_context",
     ),
     (
         '"invalid magic", failed to load',
         "magic, version and length are read first",
-        "test_convert: test_web_page_saved_as_gguf",
+        "pipeline/test_convert: test_web_page_saved_as_gguf",
     ),
     (
         "doubled BOS",
         "chat goes through the chat API, and token ids are compared",
-        "test_runtime: test_chat_has_no_doubled_start_token",
+        "pipeline/test_runtime: test_chat_has_no_doubled_start_token",
     ),
     (
         "`UnsupportedOperation: fileno`, noise in notebooks",
         "llama.cpp's log is caught, not its file descriptor",
-        "test_runtime: test_loading_is_quiet",
+        "pipeline/test_runtime: test_loading_is_quiet",
     ),
     (
         "secret HF_TOKEN times out; `!hf` does not see it",
         "it is read in Python, once, and never printed",
-        "test_hub: test_token_of_the_colab_vault",
+        "pipeline/test_hub: test_token_of_the_colab_vault",
     ),
     (
         "401/403 on create or upload",
         "rights are checked before the first byte is sent",
-        "test_hub: test_read_only_token_is_refused_before_the_first_byte",
+        "pipeline/test_hub: test_read_only_token_is_refused_before_the_first_byte",
     ),
     (
         "hub downgraded, `is_offline_mode` import error",
         "on Colab every installed version is pinned to itself",
-        "test_colab: test_packages_in_the_shadow_are_not_pinned",
+        "long/test_colab: test_packages_in_the_shadow_are_not_pinned",
     ),
     (
         "minutes of silence offline",
         "the Hub is asked once, for at most three seconds",
-        "test_hub: test_a_hub_that_never_answers_is_given_up_in_time",
+        "pipeline/test_hub: test_a_hub_that_never_answers_is_given_up_in_time",
     ),
     (
         "NaN scales, −inf",
         "zeros have a defined result; inf and NaN are refused, with their place",
-        "test_quantize: test_bad_input_is_refused",
+        "numbers/test_integers: test_bad_input_is_refused",
     ),
     (
         "untrusted files",
         "safetensors only, no code of a repository is run",
-        "test_package: test_nothing_runs_code_of_a_repository",
+        "test_house: test_nothing_runs_code_of_a_repository",
     ),
     (
         'GitHub shows "Invalid notebook" or broken widgets',
         "the state of widgets is never stored",
-        "test_notebooks: TestEveryNotebook, test_no_stored_error_no_stderr_no_widget",
+        "notebooks/test_notebooks: TestEveryNotebook, test_no_stored_error_no_stderr_no_widget",
     ),
 ]
 
@@ -176,13 +176,14 @@ class Site:
 def sites() -> list[Site]:
     """Return every place in helpers/ that makes an error with a message of its own."""
     found = []
-    for path in sorted((artifacts.ROOT / "helpers").glob("*.py")):
+    for path in sorted((artifacts.ROOT / "helpers").rglob("*.py")):
+        module = ".".join(path.relative_to(artifacts.ROOT / "helpers").with_suffix("").parts).removesuffix(".__init__")
         for node in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in OURS and node.args):
                 continue
             text = _text(node.args[0])
             if re.search(r"[A-Za-z]{3}", text.replace("…", "")) and not text.startswith("… ("):
-                found.append(Site(path.stem, node.lineno, node.end_lineno, node.func.id, text))
+                found.append(Site(module, node.lineno, node.end_lineno, node.func.id, text))
     return found
 
 

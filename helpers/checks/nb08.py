@@ -1,0 +1,54 @@
+"""The exercises of notebook 08."""
+
+from __future__ import annotations
+
+import math
+
+from helpers.checks.verdict import Verdict, check, correct, not_yet
+
+
+@check
+def perplexity_of(answer) -> Verdict:
+    """A function from the probabilities of the tokens that came to the perplexity."""
+    for p in ([0.5, 0.25, 0.5, 0.125, 0.5], [0.1, 0.1], [1.0], [0.9, 0.01, 0.3]):
+        losses = [-math.log(value) for value in p]
+        expected, found = math.exp(sum(losses) / len(p)), float(answer(list(p)))
+        if math.isclose(found, expected, rel_tol=1e-6):
+            continue
+        hints = {
+            sum(losses) / len(p): "that is the loss. Perplexity is e to that power.",
+            math.exp(sum(losses)): "divide the sum by the number of tokens first.",
+            len(p) / sum(p): "average the logarithms, not the probabilities.",
+        }
+        hint = next((text for value, text in hints.items() if math.isclose(found, value, rel_tol=1e-6)), "")
+        return not_yet(f"for {p} you return {found:.4g}, it should be {expected:.4g}. {hint}".strip())
+    return correct("e to the mean of −log p: the first text seems to be a choice among 2 ^ 1.6 = 3 tokens.")
+
+
+@check
+def kl_divergence(answer) -> Verdict:
+    """A function from two lists of probabilities to their KL divergence in nats."""
+    cases = [([0.5, 0.5], [0.5, 0.5]), ([0.5, 0.5], [0.9, 0.1]), ([0.9, 0.1], [0.5, 0.5]), ([1.0, 0.0], [0.25, 0.75])]
+    for p, q in cases:
+        expected = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a)
+        found = float(answer(list(p), list(q)))
+        if not math.isclose(found, expected, abs_tol=1e-9):
+            swapped = sum(b * math.log(b / a) for a, b in zip(p, q, strict=True) if a and b)
+            if math.isclose(found, swapped, abs_tol=1e-9):
+                return not_yet("p and q have changed places: the weights of the sum are the reference's, p.")
+            return not_yet(f"for {p} and {q} you return {found:.4g}, it should be {expected:.4g}.")
+    return correct("0 for equal distributions, positive otherwise, and not the same the other way round.")
+
+
+@check
+def bits_per_byte(answer) -> Verdict:
+    """Bits per byte of two models, as a pair."""
+    a, b = (float(value) for value in answer)
+    right = (1.20 / math.log(2) / 3.9, 1.35 / math.log(2) / 4.8)
+    if math.isclose(a, right[0], abs_tol=0.002) and math.isclose(b, right[1], abs_tol=0.002):
+        return correct("0.444 against 0.406: B is better, although its loss for each token is higher.")
+    if math.isclose(a, 1.2 / 3.9, abs_tol=0.002):
+        return not_yet("those are nats per byte. A bit is log 2 = 0.693 nats.")
+    if math.isclose(a, 1.2 / math.log(2), abs_tol=0.002):
+        return not_yet("those are bits per token. Divide by the bytes of a token.")
+    return not_yet("nats ÷ log 2 gives bits; divide by the bytes of a token.")

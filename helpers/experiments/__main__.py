@@ -1,0 +1,42 @@
+"""One command for all long sweeps whose results ship under data/.
+
+python -m helpers.experiments                            # what is missing of all, on all cores of this machine
+python -m helpers.experiments limits                     # of one: limits, healed, students or shapes
+python -m helpers.experiments --dask tcp://host:8786     # the same on a Dask cluster
+python -m helpers.experiments --collect                  # write data/*.json from the finished tasks
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from helpers import artifacts
+from helpers.experiments import healing, limits, shapes, students, sweep
+
+EXPERIMENTS = {module.RESULTS.stem: module for module in (limits, healing, students, shapes)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the tiny models of notebooks 10 and 12 to 14.")
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--folder", type=Path, default=artifacts.folder("sweep"), help="results, one file each")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--dask", help="address of a Dask scheduler")
+    parser.add_argument("--collect", action="store_true", help="write the files in data/ from what is there")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(EXPERIMENTS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}. Choose from {', '.join(EXPERIMENTS)}.")
+    chosen = [EXPERIMENTS[name] for name in given.names or EXPERIMENTS]
+    if given.collect:
+        for experiment in chosen:
+            sweep.collect(given.folder, experiment.RESULTS, experiment.tasks())
+        return
+    tasks = [task for experiment in chosen for task in experiment.tasks()]
+    sweep.run_all(tasks, given.folder, given.jobs, given.dask)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Run many independent trainings: one file for each task, so that a sweep can be stopped and taken up again.
+
+A task is a dataclass with a `name` and a method `measure`. `limits`, `healing`, `students` and `shapes` have the tasks;
+`python -m helpers.experiments` runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from helpers import artifacts
+from helpers.errors import InputError
+
+COMMAND = "python -m helpers.experiments"
+SEEDS = (0, 1, 2)
+
+
+def run(task, folder: Path) -> dict:
+    """Run one task, write its result to a file in `folder`, and return it; one that is there already is reused.
+
+    The result holds the task's fields, what it measured, and the seconds it took on one thread.
+    """
+    path = folder / f"{task.name}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    with _one_thread():  # the tasks are the parallelism
+        started = time.monotonic()
+        result = {**asdict(task), **task.measure(), "seconds": round(time.monotonic() - started, 1)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with artifacts.making(path) as temporary:
+        temporary.write_text(json.dumps(result))
+    return result
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread inside the block, and as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_all(tasks: Sequence, folder: Path, jobs: int = -1, dask: str | None = None) -> list[dict]:
+    """Run the tasks through joblib and return their results; finished ones are only read.
+
+    jobs: local processes, −1 for one on each core. dask: the address of a Dask cluster, whose workers
+    must see the same `folder` (a shared disk). Raises InputError if no cluster answers there.
+    """
+    import joblib
+
+    if dask is None:
+        return joblib.Parallel(n_jobs=jobs)(joblib.delayed(run)(task, folder) for task in tasks)
+    from distributed import Client
+
+    try:
+        client = Client(dask, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No Dask cluster answers at {dask!r}. The address is that of its scheduler, such as tcp://host:8786. "
+            "Start one with `dask scheduler` and `dask worker`, or leave --dask out."
+        ) from error
+    with client, joblib.parallel_config(backend="dask", wait_for_workers_timeout=30):
+        return joblib.Parallel()(joblib.delayed(run)(task, folder) for task in tasks)
+
+
+def collect(folder: Path, path: Path, tasks: Sequence) -> list[dict]:
+    """Write the results of all tasks into one file and return them; raises InputError if some are missing."""
+    missing = [task.name for task in tasks if not (folder / f"{task.name}.json").exists()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(tasks)} tasks are not finished: {', '.join(missing[:4])} … The sweep was "
+            f"stopped or never run. Run `{COMMAND}`, which goes on where it stopped."
+        )
+    results = [json.loads((folder / f"{task.name}.json").read_text()) for task in tasks]
+    lines = ",\n".join(json.dumps(result) for result in results)
+    with artifacts.making(path) as temporary:
+        temporary.write_text(f"[\n{lines}\n]\n")
+    return results
+
+
+def shipped(path: Path) -> list[dict]:
+    """Return the shipped results in a file; raises InputError, saying how to make them, if it is missing."""
+    if not path.exists():
+        raise InputError(
+            f"{path.name} is missing. It holds the results of a sweep, hours of training. Take it from the "
+            f"repository, or make it: `{COMMAND} {path.stem}`, then `{COMMAND} {path.stem} --collect`."
+        )
+    return json.loads(path.read_text())

@@ -1,0 +1,1 @@
+"""Notebook 08: how good a GGUF is, measured with intervals."""

@@ -1,0 +1,46 @@
+"""Fake quantization in PyTorch: matrices rounded per row, once after training or in every forward pass of it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch.nn.utils import parametrize
+from transformers import LlamaForCausalLM
+
+
+def round_rows(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Fake quantization, round to nearest: symmetric codes of `bits` bits, one scale per row.
+
+    The codes run from −(2^(bits−1) − 1) to 2^(bits−1) − 1; the result has the dtype of `weight`.
+    """
+    largest = 2 ** (bits - 1) - 1
+    scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-30) / largest  # (rows, 1)
+    return (weight / scale).round() * scale
+
+
+def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
+    """Return a copy whose attention and FFN matrices went through `round_rows`; embeddings stay."""
+
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, parameter in copied.named_parameters():
+            if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name:
+                parameter.copy_(round_rows(parameter, bits))
+    return copied
+
+
+def fake_quantize(model: LlamaForCausalLM, bits: int) -> None:
+    """Make every attention and FFN matrix pass through `round_rows` on its way into each forward pass.
+
+    There is one copy of the weights, in floats; the optimizer moves it. Rounding is flat almost everywhere,
+    so its gradient is replaced by that of the identity: the straight-through estimator (arXiv 1308.3432).
+    """
+
+    class FakeQuantize(torch.nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight + (round_rows(weight, bits) - weight).detach()
+
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
+            parametrize.register_parametrization(module, "weight", FakeQuantize())

@@ -1,0 +1,45 @@
+"""The figures of Part IV are tested by their data."""
+
+import numpy as np
+import pytest
+
+from helpers.figures import compression as figures
+
+
+def test_masks():
+    figure = figures.masks({"all": np.ones((4, 6)), "half": np.eye(4) > 0}, "title")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["all: 100% kept", "half: 25% kept"]
+    assert np.array_equal(figure.axes[1].images[0].get_array(), np.eye(4))
+    assert figure._repr_png_()[1]["alt"] == "title"
+
+
+def test_spectrum_is_the_energy_that_is_left():
+    (axes,) = figures.spectrum({"w": np.array([2.0, 1.0, 0.0])}, {"here": 2}, "title").axes
+    assert np.allclose(axes.lines[0].get_ydata(), [1, 0.2, 0, 0]) and axes.texts[0].get_text() == " here"
+
+
+def test_kronecker_shows_the_product():
+    a, b = np.array([[1, 2]]), np.array([[3], [4]])
+    axes = figures.kronecker(a, b, "title").axes
+    assert np.array_equal(axes[2].images[0].get_array(), [[3, 6], [4, 8]])
+    assert axes[2].get_xlabel() == "A ⊗ B: 2 × 2"
+
+
+def test_search():
+    (axes,) = figures.search({"up": [3.0, 2.0]}, {"SVD": 2.5}, "title").axes
+    assert list(axes.lines[0].get_ydata()) == [3, 2] and axes.lines[1].get_ydata()[0] == 2.5
+
+
+def test_plane_joins_and_names_what_nothing_beats():
+    families = {"a": {"small": (1, 9, 8, 10), "beaten": (5, 9, 9, 9)}, "b": {"best": (4, 2, 2, 2)}}
+    (axes,) = figures.plane(families, ("MB", "loss"), "title").axes
+    assert {text.get_text() for text in axes.texts} == {"small", "best"}
+    assert [tuple(point) for point in zip(*axes.lines[0].get_data(), strict=True)] == [(1, 9), (4, 2)]
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"a", "b"}
+
+
+def test_bars():
+    (axes,) = figures.bars({"top": (2, 1, 3), "bottom": (4, 4, 4)}, "loss", "title", reference=1.5).axes
+    assert [bar.get_width() for bar in axes.patches] == [4, 2]
+    assert [text.get_text() for text in axes.texts] == ["4.00", "2.00"]
+    assert axes.lines[-1].get_xdata()[0] == pytest.approx(1.5)
