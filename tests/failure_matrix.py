@@ -149,6 +149,11 @@ ELSEWHERE = [
         "the state of widgets is never stored",
         "test_notebooks: TestEveryNotebook, test_no_stored_error_no_stderr_no_widget",
     ),
+    (
+        "two fine-tunes in folders of the same name give the same file",
+        "a GGUF is used again only for the very files that it was made from",
+        "test_convert: test_folders_of_the_same_name_do_not_get_each_others_file",
+    ),
 ]
 
 
