@@ -149,6 +149,11 @@ ELSEWHERE = [
         "the state of widgets is never stored",
         "notebooks/test_notebooks: TestEveryNotebook, test_no_stored_error_no_stderr_no_widget",
     ),
+    (
+        "two fine-tunes in folders of the same name give the same file",
+        "a GGUF is used again only for the very files that it was made from",
+        "pipeline/test_convert: test_folders_of_the_same_name_do_not_get_each_others_file",
+    ),
 ]
 
 
@@ -174,10 +179,10 @@ class Site:
 
 
 def sites() -> list[Site]:
-    """Return every place in helpers/ that makes an error with a message of its own."""
+    """Return every place in helpers/ and tools/ that makes an error with a message of its own."""
     found = []
-    for path in sorted((artifacts.ROOT / "helpers").rglob("*.py")):
-        module = ".".join(path.relative_to(artifacts.ROOT / "helpers").with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted([*artifacts.ROOT.glob("helpers/**/*.py"), *artifacts.ROOT.glob("tools/*.py")]):
+        module = ".".join(path.relative_to(artifacts.ROOT).with_suffix("").parts).removesuffix(".__init__")
         for node in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in OURS and node.args):
                 continue
@@ -207,8 +212,8 @@ class Watch:
             frame = sys._getframe(1)
             test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
             name = frame.f_globals.get("__name__", "")
-            if test and name.startswith("helpers."):
-                self.seen.setdefault((name.removeprefix("helpers."), frame.f_lineno), test)
+            if test and name.startswith(("helpers.", "tools.")):
+                self.seen.setdefault((name, frame.f_lineno), test)
 
         errors.CourseError.__init__ = noting
 

@@ -34,14 +34,17 @@ def check(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
 
 
 def correct(reason: str) -> Verdict:
+    """Return *correct* with the reason why."""
     return Verdict(True, reason)
 
 
 def not_yet(hint: str) -> Verdict:
+    """Return *not yet* with a hint."""
     return Verdict(False, hint)
 
 
 def whole_number(answer: object) -> int | None:
+    """Return an answer as a whole number, or None if it is none."""
     try:
         number = float(answer)  # accepts numpy numbers too
     except (TypeError, ValueError):

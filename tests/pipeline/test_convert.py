@@ -249,7 +249,8 @@ def test_another_tokenizer_makes_another_file(elsewhere, checkpoint):
 @pytest.fixture
 def full_disk():
     """Let every write beyond 300,000 bytes of a file fail, here and in the processes started from here."""
-    resource = pytest.importorskip("resource")
+    import resource  # not on Windows, but only Linux comes here
+
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, usual[1]))
     yield

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from helpers import artifacts
+from helpers.errors import InputError
 from helpers.pipeline import catalogue
 from helpers.pipeline.checkpoint import verify
 from helpers.training import corpus, fit, llama, rounding, stories
@@ -110,7 +111,7 @@ def test_schedules():
     assert rates[0] < 0.05 and max(rates) == pytest.approx(1.0) and rates[-1] < 0.02
     assert all(a >= b for a, b in itertools.pairwise(rates[50:]))
     assert {fit.learning_rate(step, 1000, 1.0, "constant") for step in range(50, 1000)} == {1.0}
-    with pytest.raises(ValueError, match="cosine"):
+    with pytest.raises(InputError, match="cosine"):
         fit.learning_rate(0, 10, 1.0, "linear")
 
 
