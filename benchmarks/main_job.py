@@ -151,7 +151,9 @@ def rows() -> Iterator[Row]:
     """Measure start-up, conversion, quantization and generation."""
     bare, whole = race(lambda: python("pass"), lambda: python(IMPORT), rounds=5)
     yield Row(GROUP, "import helpers", whole.best - bare.best, "s", spread=whole.spread, note="budget 0.3 s")
-    offline = measured("from helpers.pipeline import hub; extra = {'answers': hub.answers('http://192.0.2.1')}")
+    offline = measured(
+        "from helpers.pipeline.hub import session; extra = {'answers': session.answers('http://192.0.2.1')}"
+    )
     yield Row(GROUP, "finding that no Hub answers", offline["seconds"], "s", note="budget 3 s")
 
     tools = llama_tools.tools()

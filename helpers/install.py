@@ -1,7 +1,7 @@
 """Install what the notebooks need: `python -m helpers.install`. Standard library only.
 
 Two packages deserve care. llama-cpp-python has no binary on the package index, so its own wheel
-index is tried first and a build from source (about 6 minutes on 2 cores) comes second. torch for
+index is tried first and a build from source (about 6 minutes on 2 cores, kept) comes second. torch for
 Linux is a CUDA build of several GB there, so the CPU index is tried first.
 """
 
@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +28,11 @@ PYTHONS = (3, 11), (3, 13)  # the oldest and the newest that the README names
 LLAMA = "llama-cpp-python"
 LLAMA_WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 TORCH_WHEELS = "https://download.pytorch.org/whl/cpu"
+AMX = "AMX_INT8 = 1"  # how llama.cpp says that it was built for processors with AMX, and runs on one
+# Where built wheels are kept for the next environment, apart for each kind of machine.
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "from-bits-to-gguf" / sysconfig.get_platform()
+)
 # What the notebooks import, and the package that brings it.
 IMPORTS = {
     "numpy": "numpy",
@@ -109,31 +115,53 @@ def everything(wheels: Path | None = None) -> None:
             run_pip(["install", "--index-url", TORCH_WHEELS, *_FAIL_FAST, pin("torch")], "installing PyTorch (CPU)")
         except InstallError:
             run_pip(["install", pin("torch")], "installing PyTorch from the package index")
-    if not _has(pin(LLAMA)):
+    if not _has(pin(LLAMA)) or uses_amx():
         install_llama(constraints)
     run_pip(["install", "-c", str(constraints), "-r", str(requirements)], "installing the other packages")
 
 
 def install_llama(constraints: Path) -> None:
-    """Install llama-cpp-python: its ready-made wheel if its index answers, else build it."""
+    """Install llama-cpp-python from its wheel, which is built first where its index has none; then what it needs."""
+    wheel = llama_wheel(CACHE)
+    run_pip(["install", "--no-deps", "--force-reinstall", str(wheel)], f"installing {LLAMA}")
+    run_pip(["install", "-c", str(constraints), pin(LLAMA)], f"completing {LLAMA}")
+
+
+def llama_wheel(folder: Path) -> Path:
+    """Return the wheel of llama-cpp-python in `folder`, fetched from its own index or built if it is not there yet.
+
+    It is built without the instructions that only some processors have (`GGML_NATIVE=OFF`), and past pip's cache, which
+    may hold another build: one made on a processor with AMX ends the process in `ggml_backend_amx_mul_mat` at the first
+    token (llama.cpp issue 20824), and one made for a newer processor ends it on an older one.
+    """
     wanted = pin(LLAMA)
-    try:
-        wheel_only = ["--index-url", LLAMA_WHEELS, "--only-binary", LLAMA, "--no-deps", *_FAIL_FAST]
-        run_pip(["install", *wheel_only, wanted], f"looking for a ready-made {LLAMA}")
-    except InstallError:
-        what = f"building {LLAMA} from source (about 6 minutes on 2 cores, once; kept in pip's cache)"
+    name = f"{LLAMA.replace('-', '_')}-{wanted.split('==')[-1]}-*.whl"
+    if found := next(folder.glob(name), None):
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as inside:  # a wheel stands in `folder` whole or not at all
+        wheel = ["wheel", "--no-deps", "--wheel-dir", inside]
         try:
-            run_pip(["install", "-c", str(constraints), wanted], what)
-        except InstallError as error:
-            tools = [tool for tool in ("cc", "c++") if not shutil.which(tool)]
-            if not tools:
-                raise
-            raise InstallError(
-                f"{LLAMA} could not be built. No C or C++ compiler was found ({', '.join(tools)}). Install "
-                "one (Debian and Ubuntu: `apt-get install build-essential`; macOS: `xcode-select "
-                "--install`) and try again."
-            ) from error
-    run_pip(["install", "-c", str(constraints), wanted], f"completing {LLAMA}")
+            ready_made = ["--index-url", LLAMA_WHEELS, "--only-binary", LLAMA, *_FAIL_FAST]
+            run_pip([*wheel, *ready_made, wanted], f"looking for a ready-made {LLAMA}")
+        except InstallError:
+            _build_llama([*wheel, "--no-cache-dir", "--config-settings", "cmake.args=-DGGML_NATIVE=OFF", wanted])
+        made = next(Path(inside).glob(name))
+        return made.rename(folder / made.name)
+
+
+def _build_llama(arguments: list[str]) -> None:
+    try:
+        run_pip(arguments, f"building {LLAMA} from source (about 6 minutes on 2 cores, once; kept in {CACHE})")
+    except InstallError as error:
+        tools = [tool for tool in ("cc", "c++") if not shutil.which(tool)]
+        if not tools:
+            raise
+        raise InstallError(
+            f"{LLAMA} could not be built. No C or C++ compiler was found ({', '.join(tools)}). Install "
+            "one (Debian and Ubuntu: `apt-get install build-essential`; macOS: `xcode-select "
+            "--install`) and try again."
+        ) from error
 
 
 def download(requirement: str, folder: Path, source: bool = False) -> Path:
@@ -180,6 +208,13 @@ def run_pip(arguments: list[str], what: str) -> None:
 def on_colab() -> bool:
     """Tell whether this Python runs on Google Colab."""
     return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
+
+
+def uses_amx() -> bool:
+    """Tell whether the installed llama-cpp-python is a build that multiplies with AMX, and so ends the process."""
+    code = "import llama_cpp; print(llama_cpp.llama_print_system_info().decode())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_environment()).stdout
+    return AMX in said
 
 
 _FAIL_FAST = ["--retries", "0", "--timeout", "10"]

@@ -9,7 +9,6 @@ for name in ("HF_TOKEN", "COURSE_MODEL", "HF_HUB_OFFLINE"):
 os.environ["HF_TOKEN_PATH"] = os.devnull
 
 import shutil
-import sys
 from pathlib import Path
 
 import failure_matrix
@@ -18,8 +17,6 @@ import pytest
 from helpers import artifacts
 from helpers.pipeline import catalogue, convert, hub, llama_tools
 from helpers.pipeline.rehearsal import RehearsalHub
-
-TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
 
 def pytest_addoption(parser):
@@ -45,12 +42,10 @@ def no_token(monkeypatch):
     for name in ("HF_TOKEN", "HF_ENDPOINT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    if "huggingface_hub" in sys.modules:
-        from huggingface_hub import constants, hf_api
-
-        monkeypatch.setattr(constants, "ENDPOINT", hub.REAL_ENDPOINT)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.REAL_ENDPOINT + TEMPLATE)
-        monkeypatch.setattr(hf_api.api, "endpoint", hub.REAL_ENDPOINT)
+    yield
+    if hub.current.cache_info().currsize:
+        hub.current().close()
+        hub.current.cache_clear()
 
 
 @pytest.fixture

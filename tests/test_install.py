@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +31,9 @@ def test_the_readme_names_the_same_pythons():
     assert f"Python {oldest} to {newest}" in (install.ROOT / "README.md").read_text()
 
 
-def test_colab_gets_what_is_missing_and_nothing_moves(monkeypatch):
+def test_colab_gets_what_is_missing_and_nothing_moves(monkeypatch, tmp_path):
     calls = []
+    monkeypatch.setattr(install, "llama_wheel", lambda folder: tmp_path / "llama.whl")
 
     def pip(arguments, what):
         constraints = open(arguments[arguments.index("-c") + 1]).read() if "-c" in arguments else ""
@@ -50,26 +52,75 @@ def test_colab_gets_what_is_missing_and_nothing_moves(monkeypatch):
     assert f"numpy=={numpy.__version__}" in calls[0][1], "everything installed is pinned to its version"
 
 
-@pytest.mark.parametrize("wheel_there", [True, False])
-def test_llama_comes_as_a_wheel_or_is_built(monkeypatch, tmp_path, wheel_there):
-    calls = []
+def pip_that_makes_wheels(calls: list, index_answers: bool = True):
+    """Stand in for run_pip: notes the calls, and lays a wheel down where pip would."""
 
     def pip(arguments, what):
         calls.append((arguments, what))
-        if "--index-url" in arguments and not wheel_there:
+        if "--index-url" in arguments and not index_answers:
             raise InstallError("no wheel")
+        if arguments[0] == "wheel":
+            folder = Path(arguments[arguments.index("--wheel-dir") + 1])
+            (folder / f"llama_cpp_python-{install.pin(install.LLAMA).split('==')[1]}-py3-none-any.whl").touch()
 
-    monkeypatch.setattr(install, "run_pip", pip)
+    return pip
+
+
+@pytest.mark.parametrize("wheel_there", [True, False])
+def test_llama_comes_as_a_wheel_or_is_built(monkeypatch, tmp_path, wheel_there):
+    calls = []
+    monkeypatch.setattr(install, "CACHE", tmp_path / "kept")
+    monkeypatch.setattr(install, "run_pip", pip_that_makes_wheels(calls, wheel_there))
     install.install_llama(tmp_path / "c.txt")
     first = calls[0][0]
     assert first[first.index("--retries") + 1] == "0" and install.LLAMA_WHEELS in first
     assert any("building" in what for _, what in calls) == (not wheel_there)
 
 
+def test_the_built_wheel_runs_on_every_processor_and_is_kept(monkeypatch, tmp_path):
+    """pip's cache may hold one that was built for this processor alone, or that ends the process where there is AMX."""
+    calls = []
+    monkeypatch.setattr(install, "CACHE", tmp_path / "kept")
+    monkeypatch.setattr(install, "run_pip", pip_that_makes_wheels(calls, index_answers=False))
+    wheel = install.llama_wheel(install.CACHE)
+    built = next(arguments for arguments, what in calls if "building" in what)
+    assert "cmake.args=-DGGML_NATIVE=OFF" in built and "--no-cache-dir" in built
+    assert list(install.CACHE.iterdir()) == [wheel], "nothing half-made beside it"
+    calls.clear()
+    assert install.llama_wheel(install.CACHE) == wheel and not calls, "built once"
+
+
+def test_an_interrupted_build_leaves_no_wheel(monkeypatch, tmp_path):
+    def pip(arguments, what):
+        pip_that_makes_wheels([])(arguments, what)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(install, "run_pip", pip)
+    with pytest.raises(KeyboardInterrupt):
+        install.llama_wheel(tmp_path / "kept")
+    assert not list((tmp_path / "kept").iterdir())
+
+
+def test_a_build_with_amx_is_replaced(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(install, "CACHE", tmp_path / "kept")
+    monkeypatch.setattr(install, "_has", lambda pinned: True)
+    monkeypatch.setattr(install, "run_pip", pip_that_makes_wheels(calls))
+    for amx in (False, True):
+        monkeypatch.setattr(install, "uses_amx", lambda amx=amx: amx)
+        install.everything()
+        assert any("--force-reinstall" in arguments for arguments, _ in calls) == amx
+
+
+def test_the_installed_package_does_not_multiply_with_amx():
+    assert not install.uses_amx()
+
+
 def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
     def pip(arguments, what):
         raise InstallError("it failed")
 
+    monkeypatch.setattr(install, "CACHE", tmp_path / "kept")
     monkeypatch.setattr(install, "run_pip", pip)
     monkeypatch.setattr("shutil.which", lambda tool: None)
     with pytest.raises(InstallError, match="build-essential"):

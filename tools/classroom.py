@@ -32,29 +32,13 @@ def prefetch(folder: Path) -> None:
     except install.InstallError:
         install.run_pip([*common, "--no-deps", torch], "fetching PyTorch from the package index")
     if not any(wheels.glob("llama_cpp_python-*.whl")):
-        _portable_llama(common)
+        shutil.copy2(install.llama_wheel(install.CACHE), wheels)
     everything = ["--find-links", str(wheels), "-c", str(constraints), "-r", str(artifacts.ROOT / "requirements.txt")]
     install.run_pip([*common, *everything], "fetching and building the other packages")
     llama_tools.tools()
     rebuild.source_gguf()
     for part in PARTS:
         shutil.copytree(artifacts.folder() / part, folder / part, dirs_exist_ok=True)
-
-
-def _portable_llama(common: list[str]) -> None:
-    """Fetch the ready-made llama-cpp-python, or build one that runs on other processors than this one, too.
-
-    The build in pip's cache uses every instruction of the processor that made it; an older one would stop there
-    without a message.
-    """
-    llama = install.pin(install.LLAMA)
-    ready_made = ["--no-deps", "--index-url", install.LLAMA_WHEELS, "--only-binary", install.LLAMA]
-    try:
-        install.run_pip([*common, *ready_made, "--retries", "0", "--timeout", "10", llama], f"fetching {llama}")
-    except install.InstallError:
-        general = ["--no-deps", "--no-cache-dir", "--config-settings", "cmake.args=-DGGML_NATIVE=OFF"]
-        what = f"building {llama} for every processor of this kind (about 6 minutes on 2 cores)"
-        install.run_pip([*common, *general, llama], what)
 
 
 def unpack(folder: Path) -> None:

@@ -40,8 +40,8 @@ class Model:
         """
         if self.name == "story":
             return self._rehearsed(artifacts.ROOT / "data" / "story")
-        if hub.real_hub_wanted():
-            return Source(hub.REAL_ENDPOINT, self.repo, self.revision, rehearsal=False)
+        if hub.current().wants_real():
+            return Source(hub.current().endpoint, self.repo, self.revision, rehearsal=False)
         if self.name == "smollm2":
             folder = artifacts.folder() / "rebuilt" / "smollm2"
             with artifacts.locked(folder):
@@ -53,7 +53,7 @@ class Model:
         raise hub.unreachable(f"{self.title} can only be downloaded from it")
 
     def _rehearsed(self, folder: Path) -> Source:
-        server = hub.rehearsal()
+        server = hub.current().rehearsal()
         if self.repo not in server.repos:
             server.host(self.repo, folder)
         revision = server.repos[self.repo].commits[-1].oid
@@ -82,7 +82,7 @@ class Model:
                 return folder
             source = self.source()
             with artifacts.making(folder) as temporary:
-                hub.download(source.repo, source.revision, temporary, PATTERNS, endpoint=source.endpoint)
+                hub.download(source.repo, source.revision, temporary, PATTERNS, source.endpoint, source.token)
                 verify(temporary)
                 if not source.rehearsal:
                     self.verify_weights(temporary)
@@ -108,9 +108,9 @@ class Source:
     rehearsal: bool
 
     @property
-    def token(self) -> bool | None:
+    def token(self) -> str | bool:
         """What to pass as `token`: your own goes to the real Hub only."""
-        return hub.download_token(self.endpoint)
+        return hub.current().download_token(self.endpoint)
 
 
 CHAT_QUESTIONS = (
@@ -183,9 +183,9 @@ def choose(name: str = "auto") -> Model:
     wanted = os.environ.get("COURSE_MODEL") or name
     who = "COURSE_MODEL" if os.environ.get("COURSE_MODEL") else "you"
     if wanted == "auto":
-        if hub.real_hub_wanted():
+        if hub.current().wants_real():
             return dataclasses.replace(CATALOGUE["tinyllama"], reason="the Hub answers")
-        return dataclasses.replace(CATALOGUE["smollm2"], reason=hub.why_rehearsal())
+        return dataclasses.replace(CATALOGUE["smollm2"], reason=hub.current().why_rehearsal())
     if wanted not in CATALOGUE:
         known = ", ".join(["auto", *CATALOGUE])
         raise InputError(f"Unknown model {wanted!r}. {who} asked for it. Choose one of: {known}.")

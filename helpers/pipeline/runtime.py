@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers import artifacts
-from helpers.errors import InputError, ResourceError
+from helpers import artifacts, install
+from helpers.errors import InputError, InstallError, ResourceError
 from helpers.pipeline import gguf_file
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ def load(gguf: Path, n_ctx: int | None = None, threads: int | None = None, **opt
     """Open a GGUF quietly and return llama-cpp-python's model.
 
     `n_ctx` is the room for prompt and answer together, in tokens; by default what the model was
-    trained for, at most 2048. Raises InputError for a damaged file or an impossible context and
-    ResourceError if weights and cache would not fit into memory. `options` go to `llama_cpp.Llama`.
+    trained for, at most 2048. Raises InputError for a damaged file or an impossible context,
+    ResourceError if weights and cache would not fit into memory, and InstallError for a build of
+    llama-cpp-python that would end the process. `options` go to `llama_cpp.Llama`.
     """
     import llama_cpp
 
     file = gguf_file.summary(gguf)
+    _require_a_build_that_works()
     trained = trained_context(file)
     if n_ctx is None:
         n_ctx = min(trained, 2048)
@@ -122,6 +124,18 @@ def tokens_per_second(llm: Llama, prompt_tokens: int = 64, new_tokens: int = 32)
     return Speed(prompt_tokens / (read - started), new_tokens / (ended - read))
 
 
+def _require_a_build_that_works() -> None:
+    """Raise InstallError for a llama-cpp-python that multiplies with AMX: it ends the process, notebook and all."""
+    import llama_cpp
+
+    if install.AMX in llama_cpp.llama_print_system_info().decode():
+        raise InstallError(
+            "This llama-cpp-python was built for processors with AMX. There llama.cpp ends the whole process at the "
+            "first token, a known fault (its issue 20824). Install one without: `python -m helpers.install`, then "
+            "restart the kernel."
+        )
+
+
 def trained_context(file: gguf_file.Summary) -> int:
     """Return the number of tokens the model was trained to look back over."""
     return _number(file, "context_length")
@@ -186,6 +200,7 @@ def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
     import urllib.request
 
     gguf_file.summary(gguf)
+    _require_a_build_that_works()
     artifacts.no_proxy_for_this_machine()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -145,7 +145,7 @@ class Ground:
             "COURSE_ARTIFACTS": str(self.artifacts),
             "COURSE_HUB": "rehearsal" if self.program == "notebook" else "real",
             "LLAMA_CPP_DIR": str(tools()),
-            "SOAK_HUB": self.hub.endpoint,
+            "HF_ENDPOINT": self.hub.endpoint,
             "HF_TOKEN": SECRET,
             "HF_HOME": str(self.folder / "hf"),
             "HF_HUB_DISABLE_XET": "1",

@@ -1,7 +1,7 @@
 """The pipeline that tests/long/soak.py strikes: from the Hub's checkpoint to published files and back, in one process.
 
 Prints `step: NAME` before each step and at the end one line of JSON with what came out; exit code 3 means that one of
-our errors stopped it. SOAK_HUB is the address of the Hub; SOAK_FILE_LIMIT, SOAK_FREE and SOAK_PATIENT make faults.
+our errors stopped it. HF_ENDPOINT is the address of the Hub; SOAK_FILE_LIMIT, SOAK_FREE and SOAK_PATIENT make faults.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ def prepare() -> None:
     """
     from huggingface_hub import constants
 
-    hub.REAL_ENDPOINT = os.environ["SOAK_HUB"]
     # The client writes pieces of 10 MB. Smaller ones leave half files of story as they leave them of larger models.
     constants.DOWNLOAD_CHUNK_SIZE = 2**16
     if limit := os.environ.get("SOAK_FILE_LIMIT"):  # writing beyond it fails half-way, as on a full disk

@@ -16,7 +16,7 @@ from helpers.pipeline.checkpoint import PATTERNS, header, verify
 
 
 def test_auto_takes_tinyllama_where_the_hub_answers(monkeypatch):
-    monkeypatch.setattr(hub, "real_hub_wanted", lambda: True)
+    monkeypatch.setattr(hub.Session, "wants_real", lambda self: True)
     model = catalogue.choose()
     assert model.name == "tinyllama" and "answers" in model.reason
 
@@ -136,9 +136,9 @@ def test_a_header_with_one_wrong_letter(checkpoint, good, bad):
     path = checkpoint / "model.safetensors"
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + length].replace(good, bad, 1)
-    assert header != data[8 : 8 + length]
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    altered = data[8 : 8 + length].replace(good, bad, 1)
+    assert altered != data[8 : 8 + length]
+    path.write_bytes(len(altered).to_bytes(8, "little") + altered + data[8 + length :])
     with pytest.raises(CheckpointError, match="damaged header"):
         header(path)
 
@@ -160,7 +160,7 @@ def test_wrong_weights_are_refused(checkpoint):
 def test_fetch_keeps_nothing_of_a_failed_download(elsewhere, monkeypatch):
     """The folder gets its name only when everything in it is verified."""
 
-    def half(repo, revision, folder, patterns, endpoint):
+    def half(repo, revision, folder, patterns, endpoint, token):
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         raise HubError("cut")

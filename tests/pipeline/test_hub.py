@@ -15,6 +15,8 @@ import pytest
 from helpers import artifacts
 from helpers.errors import CourseError, HubError, InputError, ResourceError
 from helpers.pipeline import hub
+from helpers.pipeline.hub import explain, tokens
+from helpers.pipeline.hub import session as which
 
 CARD = "---\nlicense: mit\n---\n# A card\n"
 
@@ -35,25 +37,59 @@ def files(tmp_path):
 # Which Hub
 
 
-def test_connect_rehearses_without_a_token(monkeypatch):
+@pytest.fixture
+def session(monkeypatch):
+    """A session whose real Hub seems to answer."""
     monkeypatch.setenv("COURSE_HUB", "auto")
-    monkeypatch.setattr(hub, "answers", lambda: True)
-    monkeypatch.setattr(hub, "find_token", lambda: None)
-    here = hub.connect()
+    monkeypatch.setattr(which, "answers", lambda endpoint: True)
+    made = hub.Session()
+    yield made
+    made.close()
+
+
+def logged_in(monkeypatch, role: str) -> None:
+    monkeypatch.setattr(which, "find_token", lambda: "hf_mine")
+    monkeypatch.setattr(which, "whoami", lambda endpoint, token: {"name": "ada", "role": role})
+
+
+def test_connect_rehearses_without_a_token(monkeypatch, session):
+    monkeypatch.setattr(which, "find_token", lambda: None)
+    here = session.connect()
     assert here.rehearsal and "no token" in here.reason
 
 
-def test_connect_rehearses_without_a_network(monkeypatch):
-    monkeypatch.setenv("COURSE_HUB", "auto")
-    monkeypatch.setattr(hub, "answers", lambda: False)
-    assert "out of reach" in hub.connect().reason
+def test_connect_rehearses_without_a_network(monkeypatch, session):
+    monkeypatch.setattr(which, "answers", lambda endpoint: False)
+    assert "out of reach" in session.connect().reason
 
 
-def test_your_token_never_goes_to_the_rehearsal_hub(monkeypatch, server, tmp_path):
+@pytest.mark.parametrize("role", ["write", "fineGrained"])
+def test_connect_with_a_token_that_may_write(monkeypatch, session, role):
+    from huggingface_hub import HfApi
+
+    logged_in(monkeypatch, role)
+    here = session.connect()
+    assert (here.endpoint, here.user, here.rehearsal) == (which.HUGGING_FACE, "ada", False)
+    assert HfApi().endpoint == which.HUGGING_FACE and os.environ["HF_TOKEN"] == "hf_mine"
+
+
+def test_your_token_never_goes_to_the_rehearsal_hub(monkeypatch, session, server):
     monkeypatch.setenv("HF_TOKEN", "hf_yourown")
-    offered(server, tmp_path)
-    hub.download("a/model", None, tmp_path / "in", ("*.json",), server.endpoint)  # a foreign token would be refused
-    assert hub.download_token(hub.REAL_ENDPOINT) is None and hub.download_token(server.endpoint) is False
+    assert session.download_token(session.endpoint) == "hf_yourown"
+    assert session.download_token(server.endpoint) is False and session.download_token("https://elsewhere") is False
+
+
+def test_a_mirror_is_used_and_gets_no_token_that_was_saved_for_hugging_face(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
+    mirrored = hub.Session()
+    assert mirrored.endpoint == "https://mirror.example"
+    (tmp_path / "token").write_text("hf_saved")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    assert mirrored.token() is None and hub.Session(which.HUGGING_FACE).token() == "hf_saved"
+    monkeypatch.setenv("HF_TOKEN", "hf_formirror")
+    assert mirrored.token() == "hf_formirror", "who sets both means it"
 
 
 def test_a_rehearsal_token_never_goes_to_the_real_hub(monkeypatch, server):
@@ -61,27 +97,60 @@ def test_a_rehearsal_token_never_goes_to_the_real_hub(monkeypatch, server):
     assert hub.find_token() is None
 
 
-def test_logging_in_after_a_rehearsal_is_noticed(monkeypatch, server, tmp_path):
+def test_logging_in_after_a_rehearsal_is_noticed(monkeypatch, session, server, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setenv("HF_TOKEN", server.token)
-    assert hub.download_token(hub.REAL_ENDPOINT) is False, "a token that the Hub does not know would be refused"
+    assert session.download_token(session.endpoint) is False, "a token that the Hub does not know would be refused"
     (tmp_path / "token").write_text("hf_saved\n")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     assert hub.find_token() == "hf_saved"
     assert os.environ["HF_TOKEN"] == server.token
 
 
-def test_a_token_that_may_only_read_rehearses(monkeypatch):
-    monkeypatch.setenv("COURSE_HUB", "auto")
-    monkeypatch.setattr(hub, "answers", lambda: True)
-    monkeypatch.setattr(hub, "find_token", lambda: "hf_reader")
-    monkeypatch.setattr(hub, "whoami", lambda endpoint, token: {"name": "ada", "role": "read"})
-    here = hub.connect()
+def test_a_token_that_may_only_read_rehearses(monkeypatch, session):
+    logged_in(monkeypatch, "read")
+    here = session.connect()
     assert here.rehearsal and "may only read" in here.reason
     monkeypatch.setenv("COURSE_HUB", "real")
     with pytest.raises(HubError, match="may read but not write"):
-        hub.connect()
+        session.connect()
+
+
+def test_the_hub_is_asked_once(monkeypatch, session):
+    asked = []
+    monkeypatch.setattr(which, "answers", lambda endpoint: bool(asked.append(endpoint)))
+    assert not session.wants_real() and not session.wants_real() and asked == [which.HUGGING_FACE]
+    session.close()
+    assert not session.wants_real() and len(asked) == 2, "a closed session asks anew"
+
+
+def test_offline_mode_asks_nobody(monkeypatch, session):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(which, "answers", lambda endpoint: pytest.fail("asked"))
+    assert not session.wants_real()
+
+
+def test_close_gives_everything_back(monkeypatch, session):
+    from huggingface_hub import HfApi, constants, hf_hub_url
+
+    monkeypatch.setenv("HF_TOKEN", "hf_before")
+    monkeypatch.setattr(which, "find_token", lambda: None)
+    before = (HfApi().endpoint, constants.HF_HUB_DISABLE_XET, os.environ.get("HF_ENDPOINT"))
+    here = session.connect()
+    assert HfApi().endpoint == here.endpoint and hf_hub_url("a/b", "c").startswith(here.endpoint)
+    assert os.environ["HF_TOKEN"] == here.token and constants.HF_HUB_DISABLE_XET
+    session.close()
+    assert before == (HfApi().endpoint, constants.HF_HUB_DISABLE_XET, os.environ.get("HF_ENDPOINT"))
+    assert os.environ["HF_TOKEN"] == "hf_before" and hf_hub_url("a/b", "c").startswith(which.HUGGING_FACE)
+
+
+def test_close_leaves_what_you_changed_meanwhile(monkeypatch, session):
+    monkeypatch.setattr(which, "find_token", lambda: None)
+    session.connect()
+    os.environ["HF_TOKEN"] = "hf_loggedin"
+    session.close()
+    assert os.environ["HF_TOKEN"] == "hf_loggedin"
 
 
 def test_the_rehearsal_hub_is_reached_past_a_proxy():
@@ -101,19 +170,19 @@ print(hub.whoami(here.endpoint, here.token))"""
     assert b"write" in done.stdout, done.stderr[-500:]
 
 
-def test_connect_points_the_client_at_the_rehearsal_hub():
-    from huggingface_hub import HfApi, hf_hub_url
+def test_the_session_of_a_process_ends_with_it(tmp_path):
+    code = "from helpers.pipeline import hub; print(hub.connect().endpoint)"
+    surroundings = os.environ | {"COURSE_HUB": "rehearsal", "COURSE_ARTIFACTS": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=artifacts.ROOT, env=surroundings, capture_output=True)
+    assert done.returncode == 0 and b"127.0.0.1" in done.stdout
+    assert not list(tmp_path.glob("rehearsal-hub-*")), "nothing of the rehearsal stays behind"
 
-    here = hub.connect()
-    assert HfApi().endpoint == here.endpoint
-    assert hf_hub_url("a/b", "c").startswith(here.endpoint)
 
-
-def test_the_real_hub_needs_a_token(monkeypatch):
+def test_the_real_hub_needs_a_token(monkeypatch, session):
     monkeypatch.setenv("COURSE_HUB", "real")
-    monkeypatch.setattr(hub, "find_token", lambda: None)
+    monkeypatch.setattr(which, "find_token", lambda: None)
     with pytest.raises(HubError, match="hf auth login"):
-        hub.connect()
+        session.connect()
 
 
 def test_unknown_choice_of_hub(monkeypatch):
@@ -127,7 +196,7 @@ def test_a_hub_that_never_answers_is_given_up_in_time():
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         started = time.monotonic()
-        assert not hub.answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert not which.answers(f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert time.monotonic() - started < 3
 
 
@@ -135,7 +204,7 @@ def test_a_name_lookup_that_hangs_is_given_up_in_time(monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: release.wait(20) and [])
     started = time.monotonic()
-    assert not hub.answers("http://hub.invalid")
+    assert not which.answers("http://hub.invalid")
     assert time.monotonic() - started < 3
     release.set()
 
@@ -151,25 +220,25 @@ def test_a_login_page_is_not_taken_for_the_hub(tmp_path):
     handler.func.log_message = lambda *a: None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as portal:
         threading.Thread(target=portal.serve_forever, daemon=True).start()
-        assert not hub.answers(f"http://127.0.0.1:{portal.server_address[1]}")
+        assert not which.answers(f"http://127.0.0.1:{portal.server_address[1]}")
         portal.shutdown()
 
 
 def test_the_rehearsal_hub_answers(server):
-    assert hub.answers(server.endpoint)
+    assert which.answers(server.endpoint)
 
 
 # Tokens
 
 
 def test_tokens_are_stripped():
-    assert hub.clean_token("  hf_abc\n") == "hf_abc"
+    assert tokens.clean_token("  hf_abc\n") == "hf_abc"
 
 
 @pytest.mark.parametrize("raw", ["hf_abc\ndef", "hf_abc def", "letmein99", "hf_ä"])
 def test_what_is_no_token_is_refused_without_showing_it(raw):
     with pytest.raises(HubError) as caught:
-        hub.clean_token(raw)
+        tokens.clean_token(raw)
     assert raw not in str(caught.value) and "settings/tokens" in str(caught.value)
 
 
@@ -191,7 +260,7 @@ def test_token_of_the_colab_vault(monkeypatch, outcome):
     colab = types.ModuleType("google.colab")
     colab.userdata = types.SimpleNamespace(get=get)
     monkeypatch.setitem(sys.modules, "google.colab", colab)
-    assert hub._colab_token() == (outcome if isinstance(outcome, str) else None)
+    assert tokens._colab_token() == (outcome if isinstance(outcome, str) else None)
     assert asked == ["HF_TOKEN"], "the vault is asked once"
 
 
@@ -267,13 +336,53 @@ def test_a_file_that_the_hub_does_not_have(server, tmp_path):
         hf_hub_download("a/model", "none.md", endpoint=server.endpoint, local_dir=tmp_path / "in", token=False)
 
 
-def test_a_file_shorter_than_the_hub_lists(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    listed = types.SimpleNamespace(size=3, blob_id="", lfs=None)
-    with pytest.raises(HubError, match="config.json is 2 bytes long, the Hub lists 3"):
-        hub.verify_file(tmp_path / "config.json", listed)
-    with pytest.raises(HubError, match="none.json is 0 bytes long"):
-        hub.verify_file(tmp_path / "none.json", listed)
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"{"), lambda path: path.unlink()])
+def test_a_file_that_arrived_short_or_not_at_all(server, tmp_path, monkeypatch, damage):
+    import huggingface_hub
+
+    original = huggingface_hub.snapshot_download
+
+    def lossy(*given, **named):
+        original(*given, **named)
+        damage(named["local_dir"] / "config.json")
+
+    offered(server, tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lossy)
+    with pytest.raises(HubError, match="config.json (has checksum|did not arrive)"):
+        hub.download("a/model", None, tmp_path / "in", ("*.json",), server.endpoint)
+
+
+def test_a_hub_that_lists_no_sizes(server, tmp_path, monkeypatch):
+    """Mirrors may not; the checksums still decide."""
+    from huggingface_hub import HfApi
+
+    original = HfApi.model_info
+
+    def without_sizes(*given, **named):
+        info = original(*given, **named)
+        for sibling in info.siblings:
+            sibling.size = sibling.lfs = sibling.blob_id = None
+        return info
+
+    monkeypatch.setattr(HfApi, "model_info", without_sizes)
+    source = offered(server, tmp_path)
+    hub.download("a/model", None, tmp_path / "in", ("*.json", "*.safetensors"), server.endpoint)
+    assert (tmp_path / "in" / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
+    (source / "model.safetensors").write_bytes(bytes(2**16))
+    with pytest.raises(HubError, match="model.safetensors has checksum"):
+        hub.download("a/model", None, tmp_path / "again", ("*.json", "*.safetensors"), server.endpoint)
+
+
+def test_a_hub_that_lists_no_checksums(server, tmp_path, monkeypatch):
+    from huggingface_hub import HfApi
+
+    offered(server, tmp_path)
+    nothing_known = types.SimpleNamespace(
+        missing_paths=[], mismatches=[{"path": "config.json", "expected": "none", "actual": "0" * 40}]
+    )
+    monkeypatch.setattr(HfApi, "verify_repo_checksums", lambda *given, **named: nothing_known)
+    hub.download("a/model", None, tmp_path / "in", ("*.json",), server.endpoint)
+    assert (tmp_path / "in" / "config.json").is_file()
 
 
 def test_no_network(tmp_path):
@@ -285,8 +394,8 @@ def test_no_network(tmp_path):
 def test_network_errors_of_every_client_are_known(module):
     """huggingface_hub 0.x used requests, 1.x httpx, 2.x httpx2."""
     error = type("ConnectError", (Exception,), {"__module__": module})()
-    assert "connection broke" in str(hub.explain(error, "asking"))
-    assert hub.explain(type("Error", (Exception,), {"__module__": "httpxyz"})(), "asking") is None
+    assert "connection broke" in str(explain.explain(error, "asking"))
+    assert explain.explain(type("Error", (Exception,), {"__module__": "httpxyz"})(), "asking") is None
 
 
 def test_a_disk_that_fills_up_during_the_download(server, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from helpers.errors import InputError, ResourceError
+from helpers.errors import InputError, InstallError, ResourceError
 from helpers.pipeline import convert, runtime
 
 
@@ -24,6 +24,15 @@ def test_every_size_opens_and_continues_a_story(story_f16, type_name):
     model = runtime.load(path, n_ctx=128)
     assert len(runtime.ask(model, "There once was a", max_tokens=12)) > 5
     model.close()
+
+
+def test_a_build_with_amx_is_refused_before_it_ends_the_process(story_f16, monkeypatch):
+    monkeypatch.setattr("llama_cpp.llama_print_system_info", lambda: b"CPU : AVX2 = 1 | AMX_INT8 = 1 | ")
+    with pytest.raises(InstallError, match="ends the whole process.*helpers.install"):
+        runtime.load(story_f16, n_ctx=64)
+    with pytest.raises(InstallError, match="ends the whole process"):
+        with runtime.serve(story_f16):
+            pass
 
 
 def test_loading_is_quiet(story_f16, capfd):
