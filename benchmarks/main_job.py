@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.report import Row, measured, race
 from helpers import artifacts
 from helpers.pipeline import catalogue, gguf_file, llama_tools
-from helpers.pipeline.checkpoint import verify
+from helpers.pipeline.checkpoint import read as read_checkpoint
 
 GROUP = "The main job"
 SIZE = 2_200_119_864
@@ -166,7 +166,7 @@ def rows() -> Iterator[Row]:
     checkpoints = {"story": fetched["story"], "SmolLM2": fetched["smollm2"], "TinyLlama's shape": shape}
     ggufs: dict[str, list[Path]] = {}
     for name, checkpoint in checkpoints.items():
-        verify(checkpoint)
+        read_checkpoint(checkpoint)
         f16 = base / "gguf" / f"{checkpoint.name}-F16.gguf"
         q4_k_m = f16.with_name(f"{checkpoint.name}-Q4_K_M.gguf")
         peer_file = base / "peer.gguf"

@@ -67,7 +67,7 @@ ELSEWHERE = [
     (
         "`Can not map tensor …SCB / qweight`",
         "`quantization_config` is read first",
-        "pipeline/test_catalogue: test_already_quantized",
+        "pipeline/test_checkpoint: test_already_quantized",
     ),
     (
         "`Killed`, `^C`, exit −9/137",
@@ -77,7 +77,7 @@ ELSEWHERE = [
     (
         '"Missing or incomplete model files"',
         "every shard is compared with the size that its own header announces",
-        "pipeline/test_catalogue: test_missing_shard",
+        "pipeline/test_checkpoint: test_missing_shard",
     ),
     (
         "disk full half-way",

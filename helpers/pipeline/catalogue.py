@@ -10,7 +10,7 @@ from pathlib import Path
 from helpers import artifacts
 from helpers.errors import CheckpointError, InputError
 from helpers.pipeline import hub, rebuild
-from helpers.pipeline.checkpoint import PATTERNS, verify
+from helpers.pipeline.checkpoint import PATTERNS, read
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Model:
         """
         if self.name == "story":
             folder = artifacts.ROOT / "data" / "story"
-            verify(folder)
+            read(folder)
             return folder
         folder = artifacts.folder() / "models" / self.name
         with artifacts.locked(folder):
             if folder.exists():
                 try:
-                    verify(folder)
+                    read(folder)
                 except CheckpointError as error:
                     raise CheckpointError(
                         f"{folder} no longer holds a whole {self.title}. {error} To have it downloaded again, delete "
@@ -83,7 +83,7 @@ class Model:
             source = self.source()
             with artifacts.making(folder) as temporary:
                 hub.download(source.repo, source.revision, temporary, PATTERNS, source.endpoint, source.token)
-                verify(temporary)
+                read(temporary)
                 if not source.rehearsal:
                     self.verify_weights(temporary)
         return folder

@@ -1,8 +1,14 @@
-"""What is in a model folder: is it whole, and which tensors does it hold?"""
+"""What is in a model folder: is it whole, and which tensors does it hold?
+
+checkpoint = read(folder)            # raises CheckpointError, or everything is there
+checkpoint.tensors["lm_head.weight"].shape
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import CheckpointError
@@ -11,11 +17,37 @@ from helpers.errors import CheckpointError
 PATTERNS = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "README.md", "LICENSE*")
 
 
-def verify(folder: Path) -> None:
-    """Raise CheckpointError unless `folder` is a whole checkpoint that the converter can read.
+@dataclass(frozen=True)
+class Tensor:
+    """What a safetensors header says of one tensor: its type (F32, F16, BF16 …), its shape, and the file it lies in."""
 
-    Checks the configuration, the tokenizer, that weights are safetensors and not already quantized,
-    and that every shard is there with the size its own header announces. Reads headers only.
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified model folder: its configuration, and its tensors by name, as its headers list them."""
+
+    folder: Path
+    config: dict
+    tensors: dict[str, Tensor]
+
+    @property
+    def parameters(self) -> int:
+        return sum(tensor.elements for tensor in self.tensors.values())
+
+
+def read(folder: Path) -> Checkpoint:
+    """Return a checkpoint that the converter can read; raises CheckpointError for anything else.
+
+    Checks the configuration, the tokenizer, that weights are safetensors and not already quantized, and that every
+    shard is there with the size its own header announces. Headers are read once, weights not at all.
     """
     config_path = folder / "config.json"
     if not config_path.is_file():
@@ -36,8 +68,11 @@ def verify(folder: Path) -> None:
             f"{folder.name} has no tokenizer (tokenizer.model or tokenizer.json). Without it a GGUF "
             "cannot turn text into numbers. Download again with the tokenizer's files included."
         )
+    tensors = {}
     for shard in shards(folder):
-        _verify_shard(shard)
+        for name, entry in header(shard).items():
+            tensors[name] = Tensor(entry["dtype"], tuple(entry["shape"]), shard)
+    return Checkpoint(folder, config, tensors)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -66,43 +101,41 @@ def shards(folder: Path) -> list[Path]:
     raise CheckpointError(f"{folder.name} has no weights (*.safetensors). Download it again.")
 
 
-def header(path: Path) -> dict:
-    """Return the header of a safetensors file: tensor name → dtype, shape, data_offsets.
+def header(path: Path) -> dict[str, dict]:
+    """Return the header of a whole safetensors file: tensor name → dtype, shape, data_offsets.
 
-    The file starts with the header's length (8 bytes, little-endian) and the header as JSON.
+    The file starts with the header's length (8 bytes, little-endian) and the header as JSON. Read here and not by
+    safetensors, so that the message for a file that was cut names both sizes. Raises CheckpointError.
     """
+    size = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= 100_000_000 or 8 + length > path.stat().st_size:
+        if not 2 <= length <= 100_000_000 or 8 + length > size:
             raise CheckpointError(
                 f"{path.name} is not a whole safetensors file: its header would be {length} bytes long. "
                 "The download was cut or a web page was saved instead. Delete it and download again."
             )
-        try:
-            tensors = json.loads(file.read(length))
-            for name, entry in tensors.items():
-                if name != "__metadata__":
-                    first, last = entry["data_offsets"]
-                    if not (0 <= first <= last and all(size >= 0 for size in entry["shape"]) and entry["dtype"]):
-                        raise ValueError(name)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise CheckpointError(
-                f"{path.name} has a damaged header. The download was cut or altered. Delete it and download again."
-            ) from None
-        return tensors
-
-
-def _verify_shard(path: Path) -> None:
-    tensors = header(path)
-    end = max((t["data_offsets"][1] for name, t in tensors.items() if name != "__metadata__"), default=0)
-    with open(path, "rb") as file:
-        announced = 8 + int.from_bytes(file.read(8), "little") + end
-    size = path.stat().st_size
+        text = file.read(length)
+    try:
+        tensors = json.loads(text)
+        tensors.pop("__metadata__", None)
+        ends = [0]
+        for name, entry in tensors.items():
+            first, last = entry["data_offsets"]
+            if not (0 <= first <= last and all(side >= 0 for side in entry["shape"]) and entry["dtype"]):
+                raise ValueError(name)
+            ends.append(last)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckpointError(
+            f"{path.name} has a damaged header. The download was cut or altered. Delete it and download again."
+        ) from None
+    announced = 8 + length + max(ends)
     if size != announced:
         raise CheckpointError(
             f"{path.name} is {size:,} bytes long, its header announces {announced:,}. The download "
             "was cut. Delete the file and download again."
         )
+    return tensors
 
 
 def _read_json(path: Path) -> dict:

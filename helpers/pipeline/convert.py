@@ -17,7 +17,7 @@ from pathlib import Path
 from helpers import artifacts
 from helpers.errors import ConversionError, InputError, ResourceError
 from helpers.pipeline import gguf_file, llama_tools
-from helpers.pipeline.checkpoint import header, shards, verify
+from helpers.pipeline.checkpoint import Checkpoint, read
 
 summary = gguf_file.summary  # convert.summary(path) is the name the notebooks use
 
@@ -43,7 +43,7 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
             f"The converter cannot write {outtype!r}. It knows {', '.join(OUTTYPES)}; smaller types are "
             "made from one of its files. Use requantize(gguf, type) for those."
         )
-    verify(checkpoint)
+    source = read(checkpoint)
     path = artifacts.folder("gguf") / f"{checkpoint.name}-{outtype.upper()}.gguf"
     note = path.with_name(f".{path.name}.source")  # what it was made from: another folder may have the same name
     with artifacts.locked(path):
@@ -51,20 +51,19 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
         if note.is_file() and note.read_text() == stamp and gguf_file.is_whole(path):
             return path
         note.unlink(missing_ok=True)  # it must not vouch for the file that comes now
-        _convert(checkpoint, outtype, path)
+        _convert(source, outtype, path)
         with contextlib.suppress(OSError):  # without the note the file is made again, no more
             note.write_text(stamp)
     return path
 
 
-def _convert(checkpoint: Path, outtype: str, path: Path) -> None:
+def _convert(source: Checkpoint, outtype: str, path: Path) -> None:
     tools = llama_tools.tools()
-    shapes = [t["shape"] for s in shards(checkpoint) for n, t in header(s).items() if n[0] != "_"]
-    sizes = [_product(shape) for shape in shapes]
-    artifacts.require_memory(0.6e9 + 10 * max(sizes), f"converting {checkpoint.name}")
-    artifacts.require_disk(sum(sizes) * OUTTYPES[outtype] / 8, path.parent, path.name)
+    largest = max(tensor.elements for tensor in source.tensors.values())
+    artifacts.require_memory(0.6e9 + 10 * largest, f"converting {source.folder.name}")
+    artifacts.require_disk(source.parameters * OUTTYPES[outtype] / 8, path.parent, path.name)
     with artifacts.making(path) as temporary:
-        command = [sys.executable, str(tools / "convert_hf_to_gguf.py"), str(checkpoint)]
+        command = [sys.executable, str(tools / "convert_hf_to_gguf.py"), str(source.folder)]
         run_converter([*command, "--outfile", str(temporary), "--outtype", outtype], path.name)
         if not temporary.exists():
             raise ConversionError(
@@ -208,10 +207,3 @@ def _lines(stream) -> Iterator[str]:
             yield line.decode(errors="replace")
     if rest:
         yield rest.decode(errors="replace")
-
-
-def _product(shape: list[int]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result

@@ -54,7 +54,7 @@ def test_f32_is_the_checkpoint_bit_for_bit():
 
 
 def test_sizes_are_predictable(smollm2):
-    entries = [e for n, e in header(smollm2 / "model.safetensors").items() if n != "__metadata__"]
+    entries = list(header(smollm2 / "model.safetensors").values())
     for outtype, width in (("f16", 2), ("q8_0", 34 / 32)):
         expected = sum(np.prod(e["shape"]) * (4 if len(e["shape"]) == 1 else width) for e in entries)
         assert convert.summary(convert.to_gguf(smollm2, outtype)).tensor_bytes == expected
@@ -369,7 +369,7 @@ def test_interrupting_ends_the_converter_and_the_next_run_works(elsewhere, check
 @pytest.mark.parametrize("step", ["convert", "requantize"])
 def test_a_killed_notebook_leaves_nothing_that_is_used(elsewhere, checkpoint, step):
     """The whole process dies half-way: only a .partial file may remain, and the next run replaces it."""
-    code = "from pathlib import Path; from helpers import artifacts, convert\n"
+    code = "from pathlib import Path; from helpers import artifacts; from helpers.pipeline import convert\n"
     code += f"p = convert.to_gguf(Path({str(checkpoint)!r}), 'f16')\n" if step == "requantize" else ""
     name = "copy-F16.gguf" if step == "convert" else "copy-Q6_K.gguf"
     code += f"with artifacts.making(artifacts.folder('gguf') / {name!r}) as t:\n"
