@@ -85,7 +85,8 @@ def test_a_notebook_without_secrets(surroundings, tmp_path):
 import sys
 sys.path[:0] = sys.argv[1:]  # google is a namespace: the stand-in lies beside the google of protobuf, as on Colab
 import google.colab
-from helpers import hub, install
+from helpers import install
+from helpers.pipeline import hub
 print(install.on_colab(), hub._colab_token(), hub.find_token())
 google.colab.userdata.get("HF_TOKEN")
 """
