@@ -87,7 +87,8 @@ sys.path[:0] = sys.argv[1:]  # google is a namespace: the stand-in lies beside t
 import google.colab
 from helpers import install
 from helpers.pipeline import hub
-print(install.on_colab(), hub._colab_token(), hub.find_token())
+from helpers.pipeline.hub import tokens
+print(install.on_colab(), tokens._colab_token(), hub.find_token())
 google.colab.userdata.get("HF_TOKEN")
 """
     command = [sys.executable, "-c", code, str(tmp_path / "packages"), str(artifacts.ROOT)]
