@@ -170,6 +170,26 @@ print(hub.whoami(here.endpoint, here.token))"""
     assert b"write" in done.stdout, done.stderr[-500:]
 
 
+def test_a_rehearsal_beside_the_real_hub_is_reached_past_a_proxy(server):
+    """Notebook 07, logged in to the real Hub through a company's proxy."""
+    code = """
+import sys
+from helpers.pipeline import hub
+from helpers.pipeline.hub import session
+import huggingface_hub
+huggingface_hub.get_session()  # the client's session exists already
+session.answers = lambda endpoint: True
+session.whoami = lambda endpoint, token: {"name": "ada", "role": "write"}
+assert not hub.connect().rehearsal
+print(hub.whoami(*sys.argv[1:]))"""
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+    ours = {"COURSE_HUB": "real", "HF_TOKEN": "hf_mine"}
+    command = [sys.executable, "-c", code, server.endpoint, server.token]
+    kept = {k: v for k, v in os.environ.items() if k.lower() != "no_proxy"}
+    done = subprocess.run(command, cwd=artifacts.ROOT, env=kept | proxies | ours, capture_output=True)
+    assert b"write" in done.stdout, done.stderr[-500:]
+
+
 def test_the_session_of_a_process_ends_with_it(tmp_path):
     code = "from helpers.pipeline import hub; print(hub.connect().endpoint)"
     surroundings = os.environ | {"COURSE_HUB": "rehearsal", "COURSE_ARTIFACTS": str(tmp_path)}
