@@ -439,6 +439,15 @@ def test_publish_and_compare(here, files):
     assert {"README.md", "m-Q8_0.gguf", "m-Q4_0.gguf"} <= set(here.api.list_repo_files("rehearsal/m"))
 
 
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_a_hub_that_speaks_no_xet(here, files, server, monkeypatch, rehearsal):
+    """A mirror, or a firewall before Xet's own servers; and a rehearsal Hub beside the real one, which is not asked."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    published = hub.publish(replace(here, rehearsal=rehearsal), "m", files, CARD)
+    assert set(published.files) == {path.name for path in files}
+    assert any("xet-write-token" in line for line in server.log) is not rehearsal
+
+
 def test_small_files_are_published_and_compared_too(here, files, tmp_path):
     """The Hub keeps them in git, without a SHA-256."""
     small = tmp_path / "SHA256SUMS"

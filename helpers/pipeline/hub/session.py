@@ -105,7 +105,7 @@ class Session:
         """Return this session's rehearsal Hub, started on first use."""
         if self._server is None:
             _past_proxies()
-            self._undo.enter_context(_without_xet())
+            self._undo.enter_context(without_xet())
             self._server = self._undo.enter_context(RehearsalHub(artifacts.folder()))
         return self._server
 
@@ -188,7 +188,7 @@ def _past_proxies() -> None:
 
 
 @contextlib.contextmanager
-def _without_xet() -> Iterator[None]:
+def without_xet() -> Iterator[None]:
     """Use plain HTTP uploads, as the rehearsal Hub does not speak Xet."""
     from huggingface_hub import constants
 
