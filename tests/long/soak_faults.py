@@ -14,7 +14,7 @@ import psutil
 from soak_ground import PRODUCTS, REFUSED, STORY, BrokenError, Ground, Run
 
 from helpers import artifacts
-from helpers.pipeline.hub import publish
+from helpers.pipeline.hub.publishing import checksums
 from helpers.pipeline.rehearsal import RehearsalHub
 
 # What hits a process at its moment
@@ -184,7 +184,7 @@ def judged(ground: Ground, run: Run, path: Path, good: Path, remedy: Path) -> st
         return "made again"
     listed = RehearsalHub.describe(good, good.name)
     sibling = types.SimpleNamespace(size=listed.size, blob_id=listed.oid, lfs=listed if listed.lfs else None)
-    expected, found = publish.checksums(path, sibling)
+    expected, found = checksums(path, sibling)
     if found == expected:
         raise BrokenError(f"{path.name} was damaged, and its checksum does not tell")
     artifacts.remove(remedy)
