@@ -41,7 +41,7 @@ ROOMS = [
     ["runtime"],
     ["evaluate"],
     ["convert"],
-    ["notebooks", "classroom", "site"],
+    ["notebooks", "classroom"],
 ]
 
 
@@ -94,7 +94,7 @@ def test_public_functions_are_documented(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
 def test_helpers_do_not_print(path):
     """Only notebooks print; install and notebooks are command-line programs."""
-    if path.stem in ("install", "notebooks", "train", "classroom", "site"):
+    if path.stem in ("install", "notebooks", "train", "classroom"):
         return
     assert not re.search(r"^\s*print\(", path.read_text(), re.M)
 

@@ -1,0 +1,1 @@
+"""Authoring tools, run as `python -m tools.<name>`; no notebook imports them."""
