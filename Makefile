@@ -43,8 +43,8 @@ prefetch: $(VENV)/.ready   ## everything a room without internet needs, into FOL
 handouts: $(VENV)/.ready   ## exercises without solutions, a teacher's copy, slides
 	$(PY) -m tools.handouts
 
-site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
-	$(PY) -m helpers.site
+site: $(VENV)/.ready       ## the course as a site to read, in build/site (Sphinx, in .venv-site)
+	$(PY) -m tools.site
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
