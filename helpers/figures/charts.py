@@ -1,6 +1,6 @@
 """Charts that several rooms share: curves with bands, bars with and without intervals, and what nothing else beats.
 
-The first functions take data and return a Figure, for notebooks; `draw_…` draw on axes, for the modules beside this.
+The first functions take data and return a Figure, for notebooks; `draw_…` draw on given axes, for the other modules.
 """
 
 from __future__ import annotations
