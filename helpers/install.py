@@ -52,7 +52,9 @@ IMPORTS = {
     "psutil": "psutil",
     "filelock": "filelock",
     "ipywidgets": "ipywidgets",
-    # the server that notebook 06 starts
+    # the rehearsal Hub, and the server that notebook 06 starts
+    "yaml": "PyYAML",
+    "starlette": "starlette",
     "uvicorn": "uvicorn",
     "fastapi": "fastapi",
     "pydantic_settings": "pydantic-settings",

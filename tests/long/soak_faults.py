@@ -15,7 +15,7 @@ from soak_ground import PRODUCTS, REFUSED, STORY, BrokenError, Ground, Run
 
 from helpers import artifacts
 from helpers.pipeline.hub.publishing import checksums
-from helpers.pipeline.rehearsal import RehearsalHub
+from helpers.pipeline.rehearsal.store import describe
 
 # What hits a process at its moment
 
@@ -182,7 +182,7 @@ def judged(ground: Ground, run: Run, path: Path, good: Path, remedy: Path) -> st
     if artifacts.sha256(path) == artifacts.sha256(good):
         ground.require_whole()
         return "made again"
-    listed = RehearsalHub.describe(good, good.name)
+    listed = describe(good, good.name)
     sibling = types.SimpleNamespace(size=listed.size, blob_id=listed.oid, lfs=listed if listed.lfs else None)
     expected, found = checksums(path, sibling)
     if found == expected:
