@@ -1,4 +1,4 @@
-"""How threads wait, the default beside ours: SmolLM2 Q8_0 writes alone, in two processes, and among busy ones. 4 minutes.
+"""How threads wait, the default beside ours: SmolLM2 Q8_0 writes alone, twice at once, among busy ones. 4 minutes.
 
 Every generator is a process of its own that uses llama_cpp without our helpers; the peer's environment says nothing
 about waiting (libgomp's default), ours has what `machine.wait_politely` sets in that situation. Old and new take turns.
@@ -71,7 +71,7 @@ def rows() -> Iterator[Row]:
         speeds: tuple[list[float], list[float]] = ([], [])
         disturbed = 0
         for kept, environment in [*zip(speeds, environments, strict=True)] * ROUNDS:
-            for attempt in range(ATTEMPTS):
+            for _attempt in range(ATTEMPTS):
                 speed, foreign = measure(str(gguf), generators, neighbours, environment)
                 if foreign < 0.1:
                     break

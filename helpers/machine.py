@@ -86,14 +86,14 @@ def wait_politely() -> str:
         return f"Threads wait as the environment says: {', '.join(chosen)}."
     spins, why = (BUSY_SPINS, "others compute here") if busy() else (IDLE_SPINS, "the machine is idle")
     os.environ["GOMP_SPINCOUNT"] = str(spins)
-    if loaded := [name for name in ("torch", "llama_cpp") if name in sys.modules]:
+    if loaded := " and ".join(name for name in ("torch", "llama_cpp") if name in sys.modules):
         warnings.warn(
-            f"Threads of this process spin while they wait. {' and '.join(loaded)} was loaded before the course's "
-            "helpers, too early for the setting. Restart the kernel and run the setup cell first.",
+            f"Threads of this process spin while they wait. {loaded} was loaded before the course's helpers, too early "
+            "for the setting. Restart the kernel and run the setup cell first.",
             RuntimeWarning,
             stacklevel=2,
         )
-        return f"Too late for this process, {' and '.join(loaded)} is loaded; child processes get GOMP_SPINCOUNT={spins}."
+        return f"Too late for this process, {loaded} is loaded; child processes get GOMP_SPINCOUNT={spins}."
     return f"Threads look for work {spins:,} times, then sleep: {why}."
 
 
