@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import artifacts
+from helpers import machine
 from helpers.errors import InputError
 from helpers.pipeline import gguf_file, runtime
 
@@ -83,9 +83,7 @@ def reference(
     """As `perplexity`, and keep all log-probabilities for `compare`. Raises ResourceError if memory is short."""
     with Scorer(gguf, text, window, most, threads) as model:
         rows = len(model.windows) * model.count
-        artifacts.require_memory(
-            2 * rows * model.vocabulary_size, f"keeping {rows:,} × {model.vocabulary_size:,} logits"
-        )
+        machine.require_memory(2 * rows * model.vocabulary_size, f"keeping {rows:,} × {model.vocabulary_size:,} logits")
         codes = np.empty((rows, model.vocabulary_size), np.uint16)
         losses = []
         for i, (logits, targets) in enumerate(model.scored()):
@@ -130,7 +128,7 @@ class Scorer:
         self.vocabulary = vocabulary(file)
         self.first, self.count = window // 2, window - 1 - window // 2
         needed = 2 * 4 * (window // 2) * self.vocabulary_size  # llama.cpp's logits and our working copy
-        artifacts.require_memory(file.file_bytes + needed + 0.2e9, f"scoring {self.path.name} with windows of {window}")
+        machine.require_memory(file.file_bytes + needed + 0.2e9, f"scoring {self.path.name} with windows of {window}")
         self.llm = runtime.load(self.path, n_ctx=window, threads=threads, n_batch=window, n_ubatch=window)
         try:
             self.windows = self._windows(text, window, most)

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from helpers import artifacts
+from helpers import artifacts, machine
 from helpers.errors import HubError, InputError
 from helpers.pipeline.hub.explain import TOKEN_PAGE, read_only
 from helpers.pipeline.hub.tokens import find_token, whoami
@@ -103,7 +103,7 @@ class Session:
     def rehearsal(self) -> RehearsalHub:
         """Return this session's rehearsal Hub, started on first use."""
         if self._server is None:
-            artifacts.no_proxy_for_this_machine()
+            machine.no_proxy_for_this_machine()
             self._undo.enter_context(_without_xet())
             self._server = self._undo.enter_context(RehearsalHub(artifacts.folder()))
         return self._server
