@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import install, machine
-from helpers.errors import InputError, InstallError, ResourceError
+from helpers.errors import InputError, InstallError, ResourceError, ServerError
 from helpers.pipeline import gguf_file
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def log_to(on_line: Callable[[str], None] | None = None) -> Iterator[list[str]]:
 def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
     """Run llama-cpp-python's OpenAI-compatible server on 127.0.0.1 and yield its address.
 
-    The server is a process of its own, ended when the block is left. Raises InputError with the
+    The server is a process of its own, ended when the block is left. Raises ServerError with the
     server's last words if it does not answer within `seconds`.
     """
     import socket
@@ -218,7 +218,7 @@ def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     last = ([line for line in log.read().splitlines() if line.strip()] or ["nothing"])[-1]
-                    raise InputError(
+                    raise ServerError(
                         f"The server for {gguf.name} did not start. It said: {last}. "
                         "Check that the file opens with runtime.load, then try again."
                     )
