@@ -19,9 +19,9 @@ from helpers.artifacts import size_text
 from helpers.errors import ResourceError
 
 # How often a thread of libgomp (the OpenMP of llama.cpp and torch on Linux) looks for work before it sleeps. Its own
-# default is 300,000, which keeps a core busy for some 20 ms while a neighbour could use it. The price is paid by training
-# in torch on an idle machine (measured: 0.9 of its speed for `story`, 0.8 for tiny models, which wait often); with 12,000
-# it pays nothing, but two notebooks that generate at once are as slow as by default.
+# default is 300,000, which keeps a core busy for some 20 ms while a neighbour could use it. Training in torch pays for
+# it on an idle machine (measured: 0.9 of its speed for `story`, 0.8 for tiny models, which wait often). With 12,000 it
+# would not, but then two notebooks that generate at once are as slow as by default.
 IDLE_SPINS = 1_500  # llama.cpp alone loses nothing by it; two notebooks at once write two thirds more
 BUSY_SPINS = 0  # where others compute, a core that waits is theirs
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # the variables by which a user decides
