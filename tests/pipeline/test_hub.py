@@ -170,6 +170,26 @@ print(hub.whoami(here.endpoint, here.token))"""
     assert b"write" in done.stdout, done.stderr[-500:]
 
 
+def test_a_rehearsal_beside_the_real_hub_is_reached_past_a_proxy(server):
+    """Notebook 07, logged in to the real Hub through a company's proxy."""
+    code = """
+import sys
+from helpers.pipeline import hub
+from helpers.pipeline.hub import session
+import huggingface_hub
+huggingface_hub.get_session()  # the client's session exists already
+session.answers = lambda endpoint: True
+session.whoami = lambda endpoint, token: {"name": "ada", "role": "write"}
+assert not hub.connect().rehearsal
+print(hub.whoami(*sys.argv[1:]))"""
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+    ours = {"COURSE_HUB": "real", "HF_TOKEN": "hf_mine"}
+    command = [sys.executable, "-c", code, server.endpoint, server.token]
+    kept = {k: v for k, v in os.environ.items() if k.lower() != "no_proxy"}
+    done = subprocess.run(command, cwd=artifacts.ROOT, env=kept | proxies | ours, capture_output=True)
+    assert b"write" in done.stdout, done.stderr[-500:]
+
+
 def test_the_session_of_a_process_ends_with_it(tmp_path):
     code = "from helpers.pipeline import hub; print(hub.connect().endpoint)"
     surroundings = os.environ | {"COURSE_HUB": "rehearsal", "COURSE_ARTIFACTS": str(tmp_path)}
@@ -417,6 +437,15 @@ def test_publish_and_compare(here, files):
     assert published.repo == "rehearsal/m" and set(published.files) == {path.name for path in files}
     assert here.api.model_info("rehearsal/m").private
     assert {"README.md", "m-Q8_0.gguf", "m-Q4_0.gguf"} <= set(here.api.list_repo_files("rehearsal/m"))
+
+
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_a_hub_that_speaks_no_xet(here, files, server, monkeypatch, rehearsal):
+    """A mirror, or a firewall before Xet's own servers; and a rehearsal Hub beside the real one, which is not asked."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    published = hub.publish(replace(here, rehearsal=rehearsal), "m", files, CARD)
+    assert set(published.files) == {path.name for path in files}
+    assert any("xet-write-token" in line for line in server.log) is not rehearsal
 
 
 def test_small_files_are_published_and_compared_too(here, files, tmp_path):

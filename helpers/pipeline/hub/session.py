@@ -79,6 +79,7 @@ class Session:
         Points this process's `huggingface_hub` at the chosen Hub, so that calls which take no endpoint go there too.
         Raises HubError if the real Hub is asked for and cannot be used.
         """
+        _past_proxies()  # also beside the real Hub: notebook 07 breaks things on a rehearsal Hub of its own
         real = self.wants_real()
         token = self.token() if real else None
         me = whoami(self.endpoint, token) if token else None
@@ -103,8 +104,8 @@ class Session:
     def rehearsal(self) -> RehearsalHub:
         """Return this session's rehearsal Hub, started on first use."""
         if self._server is None:
-            machine.no_proxy_for_this_machine()
-            self._undo.enter_context(_without_xet())
+            _past_proxies()
+            self._undo.enter_context(without_xet())
             self._server = self._undo.enter_context(RehearsalHub(artifacts.folder()))
         return self._server
 
@@ -178,12 +179,19 @@ def _client_at(endpoint: str, token: str) -> Iterator[None]:
                 yield
 
 
-@contextlib.contextmanager
-def _without_xet() -> Iterator[None]:
-    """Use plain HTTP uploads, as the rehearsal Hub does not speak Xet, and a client that knows of no proxy."""
-    from huggingface_hub import close_session, constants
+def _past_proxies() -> None:
+    """Let `huggingface_hub` reach servers on this machine without a proxy."""
+    from huggingface_hub import close_session
 
-    close_session()  # the next one sees the change of no_proxy
+    machine.no_proxy_for_this_machine()
+    close_session()  # the client's next session reads no_proxy again
+
+
+@contextlib.contextmanager
+def without_xet() -> Iterator[None]:
+    """Use plain HTTP uploads, as the rehearsal Hub does not speak Xet."""
+    from huggingface_hub import constants
+
     with _set(os.environ, HF_HUB_DISABLE_XET="1"), _set(vars(constants), HF_HUB_DISABLE_XET=True):
         yield
 
