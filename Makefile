@@ -11,6 +11,8 @@ export COURSE_HUB := rehearsal
 export COURSE_MODEL ?= smollm2
 endif
 FOLDER ?= classroom
+# A test file, or a notebook, to each core; PARALLEL= for one after the other.
+PARALLEL ?= -n logical --maxprocesses 4
 
 .PHONY: run test lab notebooks bench prefetch handouts site troubleshooting \
         soak test-colab test-matrix stamp lint clean
@@ -20,8 +22,8 @@ run: $(VENV)/.ready        ## the main job: notebooks 04 to 07, executed copies 
 	$(PY) -m tools.run $(NOTEBOOKS) --model $(MODEL)
 
 test: $(VENV)/.ready lint  ## everything that is tested, notebooks included
-	$(PY) -m pytest tests
-	COURSE_MODEL=smollm2 COURSE_HUB=rehearsal $(PY) -m pytest --nbval notebooks
+	$(PY) -m pytest tests $(PARALLEL) --dist loadfile
+	COURSE_MODEL=smollm2 COURSE_HUB=rehearsal $(PY) -m pytest --nbval notebooks $(PARALLEL) --dist loadscope
 
 lint: $(VENV)/.ready
 	$(PY) -m ruff check .
@@ -43,8 +45,8 @@ prefetch: $(VENV)/.ready   ## everything a room without internet needs, into FOL
 handouts: $(VENV)/.ready   ## exercises without solutions, a teacher's copy, slides
 	$(PY) -m tools.handouts
 
-site: $(VENV)/.ready       ## the notebooks as a site to read, in build/site
-	$(PY) -m helpers.site
+site: $(VENV)/.ready       ## the course as a site to read, in build/site (Sphinx, in .venv-site)
+	$(PY) -m tools.site
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py

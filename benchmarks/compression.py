@@ -58,7 +58,7 @@ def rows() -> Iterator[Row]:
     (searched,) = race(search, rounds=1)
     yield Row(GROUP, "permutations, 14 matrices of a small model", searched.best, "s", note="budget 60 s")
 
-    layer = kronecker.linear(*kronecker.nearest(up, (4, 2), RANK))
+    layer = kronecker.KroneckerLinear(*kronecker.nearest(up, (4, 2), RANK))
     dense, x = torch.nn.Linear(WIDTH, FFN, bias=False), torch.randn(2048, WIDTH)
     operations = RANK * (FFN // 4) * (WIDTH // 2) * 2 / (FFN * WIDTH)
     for threads in dict.fromkeys((1, os.cpu_count() or 1)):

@@ -1,4 +1,4 @@
-"""Speed of `evaluate.perplexity` on windows of 512 tokens of SmolLM2 in F16, 2 threads. About a minute.
+"""Speed of `scoring.perplexity` on windows of 512 tokens of SmolLM2 in F16, 2 threads. About a minute.
 
 Peers, in one process on the same windows: a bare `llama_decode` of the same batches, which computes nothing from the
 logits; and the usual way, `Llama(logits_all=True)` with `Llama.logits_to_logprobs` for each token in Python, for all
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.report import Row, race
 from helpers import artifacts
 from helpers.pipeline import catalogue, convert, runtime
-from helpers.quality import evaluate
+from helpers.quality import scoring
 
 GROUP = "Perplexity"
 WINDOW, WINDOWS, THREADS, ROUNDS = 512, 2, 2, 5
@@ -34,7 +34,7 @@ def rows() -> Iterator[Row]:
     """Race ours against the bare decoder and the usual loop; all must find the same perplexity."""
     f16 = convert.to_gguf(catalogue.CATALOGUE["smollm2"].fetch(), "f16")
     text = (artifacts.ROOT / "data" / "evaluation.txt").read_text()
-    with evaluate._Model(f16, text, WINDOW, WINDOWS, THREADS) as model:
+    with scoring.Scorer(f16, text, WINDOW, WINDOWS, THREADS) as model:
         usual = runtime.load(f16, n_ctx=WINDOW, threads=THREADS, n_batch=WINDOW, n_ubatch=WINDOW, logits_all=True)
 
         def bare() -> None:
@@ -42,7 +42,7 @@ def rows() -> Iterator[Row]:
                 pass
 
         def ours() -> float:
-            return float(np.mean([evaluate._losses(logits, targets) for logits, targets in model.scored()]))
+            return float(np.mean([scoring.losses_of(logits, targets) for logits, targets in model.scored()]))
 
         def usual_way(first: int) -> float:
             losses = []

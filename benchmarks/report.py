@@ -199,11 +199,10 @@ def write_page(readings: dict[str, Callable[[list[Row]], str]]) -> None:
 
 def picture(rows: list[Row]):
     """Draw encoders, growth of time and memory with the model, and speed under the roofline."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     from helpers.figures import style
 
-    figure, ((encoders, times), (memory, speeds)) = style.figure(11, 8.5, rows=2, columns=2)
+    finding = "Encoding blocks: NumPy beside C"
+    figure, ((encoders, times), (memory, speeds)) = style.new_figure(finding, 8.5, width=11, rows=2, columns=2)
     by_key: dict[str, list[Row]] = {}
     for row in rows:
         by_key.setdefault(row.key, []).append(row)
@@ -216,7 +215,6 @@ def picture(rows: list[Row]):
     encoders.scatter(range(len(names)), [ours[name] for name in names], color=style.BLUE, label="ours", zorder=3)
     encoders.set_xticks(range(len(names)), [name.removeprefix("encode ") for name in names], rotation=60, fontsize=8)
     encoders.set(yscale="log", ylabel="million weights per second")
-    style.title(encoders, "Encoding blocks: NumPy beside C")
 
     kinds = (("convert", style.BLUE, "o"), ("convert peer", style.GREY, "s"), ("quantize", style.VERMILION, "^"))
     labels = {"convert": "conversion to F16", "convert peer": "the converter alone", "quantize": "Q4_K_M from F16"}
@@ -231,8 +229,8 @@ def picture(rows: list[Row]):
         axes.set(xscale="log", yscale="log", xlabel="parameters")
     times.set_ylabel("seconds")
     memory.set_ylabel("peak memory (GB)")
-    style.title(times, "Time: start-up first, then the model")
-    style.title(memory, "Peak memory grows far less than the model")
+    style.write_title(times, "Time: start-up first, then the model")
+    style.write_title(memory, "Peak memory grows far less than the model")
 
     points = by_key.get("generate", [])
     if points:
@@ -251,12 +249,10 @@ def picture(rows: list[Row]):
                 place = {"xytext": (-6, -6), "textcoords": "offset points"}
                 speeds.annotate(name, (row.size, row.ours), ha="right", va="top", fontsize=9, **place)
     speeds.set(xscale="log", yscale="log", xlabel="weights read for each token (GB)", ylabel="tokens per second")
-    style.title(speeds, "Generation: under the limit of the memory")
+    style.write_title(speeds, "Generation: under the limit of the memory")
     for axes in (encoders, times, memory, speeds):
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:  # while not all groups are measured, a picture may be empty
             axes.legend(frameon=False, fontsize=8)
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        style.plain_log_ticks(axes.yaxis)
     return figure

@@ -7,9 +7,14 @@
     training       09 to 14    stories, tiny LLaMAs, fake quantization, the models that ship under data/
     compression    11 to 14    pruning, low rank, Kronecker products, distillation
     experiments    10 to 14    the long sweeps whose results ship under data/
-    figures        all         one module for each room
+    figures        all         charts that rooms share, then one module for each room
     checks         all         the checks of the exercises, one module for each notebook
 
-and beside them `errors` (the exceptions), `artifacts` (files whole or not at all) and `install`.
-`from helpers.numbers import integers` imports what a notebook needs; `import helpers` alone loads nothing else.
+and beside them `errors` (the exceptions), `artifacts` (files whole or not at all), `machine` (disk, memory, threads,
+child processes) and `install`. `from helpers.numbers import integers` imports what a notebook needs; `import helpers`
+alone loads no library and does one thing: it settles how threads wait, which must come before torch or llama_cpp.
 """
+
+from helpers import machine
+
+machine.wait_politely()

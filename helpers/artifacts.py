@@ -12,8 +12,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.errors import ResourceError
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -68,13 +66,6 @@ def _lock(path: Path):
     return filelock.FileLock(path)
 
 
-def no_proxy_for_this_machine() -> None:
-    """Keep this process's requests to servers on 127.0.0.1 away from a proxy, as http_proxy asks for one."""
-    for name in ("no_proxy", "NO_PROXY"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
-
-
 def remove(path: Path) -> None:
     """Delete a file or a folder if it is there."""
     if path.is_dir():
@@ -111,28 +102,3 @@ def size_text(n_bytes: float) -> str:
     if n_bytes >= 0.9995e6:
         return f"{n_bytes / 1e6:.1f} MB"
     return f"{n_bytes / 1e3:.0f} kB"
-
-
-def require_disk(n_bytes: float, where: Path, what: str) -> None:
-    """Raise ResourceError unless the disk of `where` has room for `n_bytes` and 5 % more."""
-    existing = next(path for path in (where, *where.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if free < n_bytes * 1.05:
-        raise ResourceError(
-            f"Not enough disk for {what}: it needs {size_text(n_bytes)}, {size_text(free)} are free. "
-            "Nothing was written. Delete old files in artifacts/, choose a smaller model (COURSE_MODEL), "
-            "or put the files elsewhere (COURSE_ARTIFACTS)."
-        )
-
-
-def require_memory(n_bytes: float, what: str) -> None:
-    """Raise ResourceError unless `n_bytes` of memory are available now."""
-    import psutil
-
-    available = psutil.virtual_memory().available
-    if available < n_bytes:
-        raise ResourceError(
-            f"Not enough memory for {what}: it needs about {size_text(n_bytes)}, "
-            f"{size_text(available)} are available. Close other notebooks (each keeps its model), "
-            "or choose a smaller model (COURSE_MODEL)."
-        )

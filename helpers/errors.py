@@ -27,3 +27,7 @@ class HubError(CourseError):
 
 class InstallError(CourseError):
     """A package or tool could not be installed."""
+
+
+class ServerError(CourseError):
+    """A server of our own on this machine did not start."""

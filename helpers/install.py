@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from helpers import machine
 from helpers.errors import InstallError
 
 REPO = "OWNER/REPO"  # the one place; `make stamp REPO=owner/name` changes it everywhere
@@ -52,7 +53,9 @@ IMPORTS = {
     "psutil": "psutil",
     "filelock": "filelock",
     "ipywidgets": "ipywidgets",
-    # the server that notebook 06 starts
+    # the rehearsal Hub, and the server that notebook 06 starts
+    "yaml": "PyYAML",
+    "starlette": "starlette",
     "uvicorn": "uvicorn",
     "fastapi": "fastapi",
     "pydantic_settings": "pydantic-settings",
@@ -180,7 +183,7 @@ def run_pip(arguments: list[str], what: str) -> None:
     started = time.monotonic()
     command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=_environment())
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=machine.child_environment())
         shown = 0.0
         try:
             while process.poll() is None:
@@ -213,16 +216,11 @@ def on_colab() -> bool:
 def uses_amx() -> bool:
     """Tell whether the installed llama-cpp-python is a build that multiplies with AMX, and so ends the process."""
     code = "import llama_cpp; print(llama_cpp.llama_print_system_info().decode())"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_environment()).stdout
-    return AMX in said
+    command, environment = [sys.executable, "-c", code], machine.child_environment()
+    return AMX in subprocess.run(command, capture_output=True, text=True, env=environment).stdout
 
 
 _FAIL_FAST = ["--retries", "0", "--timeout", "10"]
-
-
-def _environment() -> dict[str, str]:
-    """The environment for pip without tokens: building a package runs its authors' code."""
-    return {key: value for key, value in os.environ.items() if "TOKEN" not in key}
 
 
 def _without_secrets(lines: list[str]) -> list[str]:

@@ -28,6 +28,7 @@ HEADINGS = {  # first what a newcomer may meet without having done anything wron
     "ResourceError": "Too little memory or disk",
     "CheckpointError": "A model folder is not as it should be",
     "ConversionError": "Converting or quantizing stopped",
+    "ServerError": "A server on this machine did not start",
     "InputError": "Something that was given cannot be used",
 }
 INTRODUCTION = """# Troubleshooting

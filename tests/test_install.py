@@ -151,8 +151,11 @@ def test_passwords_of_package_indexes_are_not_shown():
 
 
 def test_pip_gets_no_token(monkeypatch):
+    seen, original = [], subprocess.Popen
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    assert "HF_TOKEN" not in install._environment() and "PATH" in install._environment()
+    monkeypatch.setattr("subprocess.Popen", lambda *args, env, **more: seen.append(env) or original(*args, **more))
+    install.run_pip(["--version"], "asking pip")
+    assert "HF_TOKEN" not in seen[0] and "PATH" in seen[0]
 
 
 def test_pins_agree_with_the_ranges():

@@ -1,1 +1,4 @@
-"""For authors and teachers: run, refresh and stamp notebooks, classrooms, handouts. No notebook imports it."""
+"""For authors and teachers, run as `python -m tools.<name>`: notebooks, classrooms, handouts, the site.
+
+No notebook imports it.
+"""

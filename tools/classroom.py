@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from helpers import artifacts, install
+from helpers import artifacts, install, machine
 from helpers.errors import CourseError, InputError
 from helpers.pipeline import llama_tools, rebuild
 
@@ -23,7 +23,7 @@ def prefetch(folder: Path) -> None:
 
     What is complete is not fetched twice. Raises InstallError or ResourceError.
     """
-    artifacts.require_disk(1.5e9, folder, "what a classroom needs")
+    machine.require_disk(1.5e9, folder, "what a classroom needs")
     wheels, constraints = folder / "wheels", artifacts.ROOT / "constraints.txt"
     wheels.mkdir(parents=True, exist_ok=True)
     torch, common = install.pin("torch"), ["wheel", "--wheel-dir", str(wheels)]

@@ -59,23 +59,24 @@ def execute(path: Path, environment: dict[str, str], seconds_a_cell: int = 7200)
 
 def clean(notebook) -> None:
     """Remove what must not be committed: progress bars, widget state, times, and this machine's traces."""
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata["language_info"] = {"name": "python"}
+    from nbconvert.preprocessors import ClearMetadataPreprocessor, CoalesceStreamsPreprocessor
+
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        if cell.cell_type != "code":
-            continue
-        kept = []
-        for output in cell.outputs:
-            if output.output_type == "stream" and output.name == "stderr":
-                continue
-            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                continue
-            if kept and output.output_type == "stream" and kept[-1].output_type == "stream":
-                kept[-1].text += output.text  # a streamed answer arrives in many pieces
-                continue
-            kept.append(output)
-        cell.outputs = kept
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_passing(output)]
+    metadata = ClearMetadataPreprocessor(
+        preserve_nb_metadata_mask={"colab", "kernelspec", ("language_info", "name")},
+        preserve_cell_metadata_mask={"tags", "cellView", "jupyter"},
+    )
+    for step in (metadata, CoalesceStreamsPreprocessor()):  # a streamed answer arrives in many pieces
+        step.preprocess(notebook, {})
+
+
+def _is_passing(output) -> bool:
+    """Tell whether an output has a meaning only while the cell runs: a progress bar, a widget, a warning."""
+    if output.output_type == "stream":
+        return output.name == "stderr"
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def last_words(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from helpers.checks.verdict import Verdict, check, correct, not_yet
@@ -23,21 +25,20 @@ def kronecker_numbers(answer) -> Verdict:
 @check
 def kronecker_multiply(answer) -> Verdict:
     """A function that multiplies by A ⊗ B without building it."""
-
     random = np.random.default_rng(0)
     a, b, x = random.standard_normal((3, 4)), random.standard_normal((2, 5)), random.standard_normal(20)
-    built = []
-    original = np.kron
-    np.kron = lambda *given: built.append(1) or original(*given)
+    called, before = set(), sys.getprofile()
+    # What is called on the way is watched, in this thread only: whoever else uses np.kron meanwhile does not notice.
+    sys.setprofile(lambda frame, event, what: called.add(what.__name__ if event == "c_call" else frame.f_code.co_name))
     try:
         y = np.asarray(answer(a, b, x))
     finally:
-        np.kron = original
-    if y.size == 6 and np.allclose(y.ravel(), original(b, a) @ x):
+        sys.setprofile(before)
+    if y.size == 6 and np.allclose(y.ravel(), np.kron(b, a) @ x):
         return not_yet("that is B ⊗ A. The blocks of x belong to the columns of A: reshape to (n1, n2).")
-    if y.shape != (6,) or not np.allclose(y, original(a, b) @ x):
+    if y.shape != (6,) or not np.allclose(y, np.kron(a, b) @ x):
         return not_yet("the result differs from np.kron(a, b) @ x. With X of n1 × n2 it is A X Bᵀ, read row by row.")
-    if built:
+    if "kron" in called:
         return not_yet("right, but it builds the product. Reshape x instead.")
     return correct("two small multiplications instead of a large one.")
 

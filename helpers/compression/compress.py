@@ -6,18 +6,16 @@ ones). Here they are applied to a model's matrices, and `held` counts what a sav
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from transformers import PreTrainedModel
 
 from helpers.compression import kronecker, lowrank, prune
 from helpers.training import fit
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
 DENSE = ("Linear", "Conv1D")  # GPT-2 keeps its matrices transposed, in layers called Conv1D
 
@@ -50,8 +48,6 @@ def inputs_of(model: PreTrainedModel, tokens: np.ndarray) -> dict[str, torch.Ten
 
     Their diagonals are the squared norms that Wanda wants; the whole is what activation-aware SVD wants.
     """
-    import torch
-
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Callable:
@@ -73,10 +69,6 @@ def inputs_of(model: PreTrainedModel, tokens: np.ndarray) -> dict[str, torch.Ten
 
 def masked(model: PreTrainedModel, mask: Callable[[str, torch.Tensor], torch.Tensor]) -> PreTrainedModel:
     """Return a copy whose matrices are multiplied by mask(name, w), w as (outputs, inputs). It is no smaller."""
-    import copy
-
-    import torch
-
     copied = copy.deepcopy(model)
     with torch.no_grad():
         for name, module in matrices(copied).items():
@@ -122,7 +114,7 @@ def kroneckerize(
         a, b = kronecker.nearest(arranged, b_shape, rank)
         errors[name] = kronecker.tail(arranged, b_shape, rank)
         rows, columns = (order.rows, order.columns) if order else (None, None)
-        replace(model, name, kronecker.linear(a, b, rows, columns, module.bias))
+        replace(model, name, kronecker.KroneckerLinear(a, b, rows, columns, module.bias))
     return errors
 
 

@@ -8,15 +8,14 @@ model layer by layer, as TQCompressor does (arXiv 2401.16367).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import LlamaForCausalLM
 
 from helpers.errors import InputError
 from helpers.training import fit
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from transformers import LlamaForCausalLM
 
 
 def hinton(
@@ -28,8 +27,6 @@ def hinton(
     leading axes are flattened. Dividing logits by T divides the gradient by about T²; the factor T² undoes that.
     Raises InputError if the vocabularies differ, or if temperature or alpha make no sense.
     """
-    from torch.nn import functional
-
     if student.shape != teacher.shape:
         raise InputError(
             f"The student's logits are {tuple(student.shape)} and the teacher's {tuple(teacher.shape)}. Probabilities "
@@ -90,7 +87,6 @@ def objective(
 
     For the attention term both models must have been set to eager attention: the fast kernels keep no probabilities.
     """
-    import torch
 
     def loss(student: LlamaForCausalLM, tokens: torch.Tensor) -> torch.Tensor:
         wants = {"output_hidden_states": hidden > 0, "output_attentions": attention > 0, "use_cache": False}

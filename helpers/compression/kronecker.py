@@ -1,22 +1,21 @@
 """Kronecker products: a matrix as Σ Aᵢ ⊗ Bᵢ, a layer that multiplies by them, and permutations that help.
 
 A ⊗ B repeats B once for every number of A, multiplied by it. `nearest` finds the best factors (Van Loan and
-Pitsianis, 1993); `linear` makes a layer of them; `search` reorders rows and columns first, so that more of the
-matrix has that form.
+Pitsianis, 1993); `KroneckerLinear` is a layer of them; `search` reorders rows and columns first, so that more of
+the matrix has that form.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import nn
 
 from helpers.compression.prune import finite
 from helpers.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def rearrange(w: torch.Tensor, b_shape: tuple[int, int]) -> torch.Tensor:
@@ -40,8 +39,6 @@ def nearest(w: torch.Tensor, b_shape: tuple[int, int], rank: int = 1) -> tuple[t
     The squared error is the sum of the squares of R's singular values beyond `rank`. R is long and thin when B is
     small, so its singular vectors come from the small RᵀR, in double precision: a few products, no large SVD.
     """
-    import torch
-
     finite(w)
     r = rearrange(w, b_shape)
     if not 1 <= rank <= min(r.shape):
@@ -62,79 +59,70 @@ def nearest(w: torch.Tensor, b_shape: tuple[int, int], rank: int = 1) -> tuple[t
 
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the dense matrix Σ Aᵢ ⊗ Bᵢ of a (rank, m1, n1) and b (rank, m2, n2)."""
-    import torch
-
     dense = torch.einsum("rij,rkl->ikjl", a, b)
     return dense.reshape(a.shape[1] * b.shape[1], a.shape[2] * b.shape[2])
 
 
 def tail(w: torch.Tensor, b_shape: tuple[int, int], rank: int) -> float:
     """Return the relative Frobenius error of the nearest product of this rank, without computing the factors."""
-    import torch
-
     r = rearrange(w, b_shape).double()
     gram = r.T @ r if r.shape[0] >= r.shape[1] else r @ r.T
     energy = torch.linalg.eigvalsh(gram).clamp(min=0)
     return float((energy[: len(energy) - rank].sum() / energy.sum().clamp(min=1e-300)).sqrt())
 
 
-def linear(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    rows: np.ndarray | None = None,
-    columns: np.ndarray | None = None,
-    bias: torch.Tensor | None = None,
-) -> torch.nn.Module:
-    """Return a KroneckerLinear: y = Σ (Aᵢ ⊗ Bᵢ) x, computed as Σ Aᵢ X Bᵢᵀ without ever building the large matrix.
+class KroneckerLinear(nn.Module):
+    """A layer y = Σ (Aᵢ ⊗ Bᵢ) x, computed as Σ Aᵢ X Bᵢᵀ without ever building the large matrix.
 
     For a token that takes about 2 · rank · m1 · n1 · min(m2, n2) operations, against 2 · m1 · m2 · n1 · n2 of the dense
     matrix: with B of 2 × 4 and rank 4, no fewer at all.
 
-    rows, columns: the permutations of `search`; the layer then equals the matrix in its original order. They are kept
-    as index buffers, and counted by `compress.held`. Factors and bias learn.
+    a: (rank, m1, n1); b: (rank, m2, n2); bias: (m1·m2,). rows, columns: the permutations of `search`; the layer then
+    equals the matrix in its original order. They are kept as index buffers, and counted by `compress.held`. Factors
+    and bias learn.
     """
-    return _layer_class()(a, b, rows, columns, bias)
 
+    def __init__(
+        self,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        rows: np.ndarray | None = None,
+        columns: np.ndarray | None = None,
+        bias: torch.Tensor | None = None,
+    ):
+        super().__init__()
+        self.a, self.b = nn.Parameter(a.contiguous()), nn.Parameter(b.contiguous())
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+        self.in_features, self.out_features = a.shape[2] * b.shape[2], a.shape[1] * b.shape[1]
+        undo = None if rows is None else torch.as_tensor(np.argsort(rows))
+        self.register_buffer("rows", undo)
+        self.register_buffer("columns", None if columns is None else torch.as_tensor(np.array(columns)))
 
-def _layer_class() -> type:
-    import torch
-
-    class KroneckerLinear(torch.nn.Module):
-        def __init__(self, a, b, rows, columns, bias):
-            super().__init__()
-            self.a, self.b = torch.nn.Parameter(a.contiguous()), torch.nn.Parameter(b.contiguous())
-            self.bias = None if bias is None else torch.nn.Parameter(bias.detach().clone())
-            self.in_features, self.out_features = a.shape[2] * b.shape[2], a.shape[1] * b.shape[1]
-            undo = None if rows is None else torch.as_tensor(np.argsort(rows))
-            self.register_buffer("rows", undo)
-            self.register_buffer("columns", None if columns is None else torch.as_tensor(np.array(columns)))
-
-        def forward(self, x):
-            (rank, m1, n1), (_, m2, n2) = self.a.shape, self.b.shape
-            if self.columns is not None:
-                x = x.index_select(-1, self.columns)
-            x = x.unflatten(-1, (n1, n2))
-            # Either factor may come first; the large one is then multiplied by n2 or by m2 columns.
-            if n2 <= m2:
-                inner = x.transpose(-1, -2) @ self.a.reshape(rank * m1, n1).T  # (..., n2, rank·m1)
-                y = torch.einsum("...lri,rkl->...ik", inner.unflatten(-1, (rank, m1)), self.b)
-            else:
-                inner = torch.einsum("...jl,rkl->...krj", x, self.b).flatten(-2)  # (..., m2, rank·n1)
-                y = (inner @ self.a.transpose(1, 2).reshape(rank * n1, m1)).transpose(-1, -2)
-            y = y.flatten(-2)
-            if self.rows is not None:
-                y = y.index_select(-1, self.rows)
-            return y if self.bias is None else y + self.bias
-
-    return KroneckerLinear
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Multiply: (..., n1·n2) → (..., m1·m2)."""
+        (rank, m1, n1), (_, m2, n2) = self.a.shape, self.b.shape
+        if self.columns is not None:
+            x = x.index_select(-1, self.columns)
+        x = x.unflatten(-1, (n1, n2))
+        # Either factor may come first; the large one is then multiplied by n2 or by m2 columns.
+        if n2 <= m2:
+            inner = x.transpose(-1, -2) @ self.a.reshape(rank * m1, n1).T  # (..., n2, rank·m1)
+            y = torch.einsum("...lri,rkl->...ik", inner.unflatten(-1, (rank, m1)), self.b)
+        else:
+            inner = torch.einsum("...jl,rkl->...krj", x, self.b).flatten(-2)  # (..., m2, rank·n1)
+            y = (inner @ self.a.transpose(1, 2).reshape(rank * n1, m1)).transpose(-1, -2)
+        y = y.flatten(-2)
+        if self.rows is not None:
+            y = y.index_select(-1, self.rows)
+        return y if self.bias is None else y + self.bias
 
 
 @dataclass(frozen=True)
 class Permuted:
     """A found order, in which w[rows][:, columns] is nearer to a product; the relative error after each step."""
 
-    rows: np.ndarray
-    columns: np.ndarray
+    rows: np.ndarray  # (outputs,), for each place the row of w that stands there
+    columns: np.ndarray  # (inputs,)
     errors: list[float]
 
 
@@ -172,10 +160,13 @@ def search(
     return best
 
 
-def _assign(w, b_shape, rank, rows, columns, rounds: int = 50) -> Permuted:
-    """Alternate: best rows, fit, best columns, fit, until nothing is gained."""
-    from scipy.optimize import linear_sum_assignment
+def _assign(
+    w: torch.Tensor, b_shape: tuple[int, int], rank: int, rows: np.ndarray, columns: np.ndarray, rounds: int = 50
+) -> Permuted:
+    """Alternate: best rows, fit, best columns, fit, until nothing is gained.
 
+    w: (outputs, inputs); rows: (outputs,) and columns: (inputs,), the order to begin with.
+    """
     errors = [tail(w[rows][:, columns], b_shape, rank)]
     for _ in range(rounds):
         before = errors[-1]
@@ -193,14 +184,16 @@ def _assign(w, b_shape, rank, rows, columns, rounds: int = 50) -> Permuted:
     return Permuted(rows, columns, errors)
 
 
-def _swap(w, b_shape, rank, best: Permuted, axis: int, random: np.random.Generator) -> Permuted:
+def _swap(
+    w: torch.Tensor, b_shape: tuple[int, int], rank: int, best: Permuted, axis: int, random: np.random.Generator
+) -> Permuted:
     """Go once over all lines of an axis in random order; exchange each with the partner that gains most, if any does.
+
+    w: (outputs, inputs); its lines are rows for axis 0, columns for axis 1; b_shape[axis] of them make a block.
 
     The error needs only RᵀR, and exchanging two lines changes only the blocks they stand in. The products of all pairs
     of lines are computed once; every partner of a line is then tried in one batch of small eigenvalue problems.
     """
-    import torch
-
     current = w[best.rows][:, best.columns].double()
     size = b_shape[axis]
     lines = current if axis == 0 else current.T

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
 from helpers.compression.prune import finite
 from helpers.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def truncated(w: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -16,8 +13,6 @@ def truncated(w: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
 
     The squared error is the sum of the squares of the singular values that were left out.
     """
-    import torch
-
     check_rank(w, rank)
     u, s, v = torch.linalg.svd(w, full_matrices=False)
     root = s[:rank].sqrt()
@@ -32,8 +27,6 @@ def activation_aware(
     moments: xᵀx over the calibration tokens, (inputs, inputs), any scale. With moments = L Lᵀ the output error is
     ‖(w − uv) L‖, so that w L is cut and L undone (as SVD-LLM does, arXiv 2403.07378). damping keeps L invertible.
     """
-    import torch
-
     check_rank(w, rank)
     finite(moments, "The second moments")
     if moments.shape != (w.shape[1], w.shape[1]):
@@ -49,8 +42,6 @@ def activation_aware(
 
 def as_layers(u: torch.Tensor, v: torch.Tensor) -> torch.nn.Sequential:
     """Return two linear layers in a row, inputs → rank → outputs, without bias."""
-    import torch
-
     first = torch.nn.Linear(v.shape[1], v.shape[0], bias=False)
     second = torch.nn.Linear(u.shape[1], u.shape[0], bias=False)
     first.weight, second.weight = torch.nn.Parameter(v.contiguous()), torch.nn.Parameter(u.contiguous())

@@ -6,13 +6,12 @@ makes a model that is smaller on disk and in every program.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+
+import torch
+from transformers import LlamaForCausalLM
 
 from helpers.errors import InputError
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import LlamaForCausalLM
 
 
 def magnitude(w: torch.Tensor, sparsity: float) -> torch.Tensor:
@@ -59,10 +58,6 @@ def remove_neurons(model: LlamaForCausalLM, ffn: int, scores: list[torch.Tensor]
     A neuron is a row of gate and up and the column of down that it feeds. Score: the product of the three norms, or
     `scores`, one (neurons,) tensor for each layer. What is left is an ordinary LLaMA, which converts to GGUF.
     """
-    import copy
-
-    import torch
-
     width = model.config.intermediate_size
     if not 1 <= ffn <= width:
         raise InputError(f"{ffn} neurons cannot be kept of {width}. Choose 1 to {width}.")
@@ -83,8 +78,6 @@ def remove_neurons(model: LlamaForCausalLM, ffn: int, scores: list[torch.Tensor]
 
 def _largest(scores: torch.Tensor, sparsity: float) -> torch.Tensor:
     """Keep the best of each row of scores (rows, n); ties fall to the left, so that the count is exact."""
-    import torch
-
     drop = round(sparsity * scores.shape[1])
     mask = torch.ones_like(scores, dtype=torch.bool)
     order = scores.argsort(dim=1, stable=True, descending=True)

@@ -9,10 +9,9 @@ python -m helpers.experiments --collect                  # write data/*.json fro
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from helpers import artifacts
+from helpers import artifacts, machine
 from helpers.experiments import healing, limits, shapes, students, sweep
 
 EXPERIMENTS = {module.RESULTS.stem: module for module in (limits, healing, students, shapes)}
@@ -22,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the tiny models of notebooks 10 and 12 to 14.")
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(EXPERIMENTS))
     parser.add_argument("--folder", type=Path, default=artifacts.folder("sweep"), help="results, one file each")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int, default=machine.cores())
     parser.add_argument("--dask", help="address of a Dask scheduler")
     parser.add_argument("--collect", action="store_true", help="write the files in data/ from what is there")
     given = parser.parse_args()

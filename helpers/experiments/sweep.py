@@ -20,6 +20,7 @@ from helpers.errors import InputError
 
 COMMAND = "python -m helpers.experiments"
 SEEDS = (0, 1, 2)
+PATIENCE = 10  # seconds that a cluster may take to answer
 
 
 def run(task, folder: Path) -> dict:
@@ -63,7 +64,7 @@ def run_all(tasks: Sequence, folder: Path, jobs: int = -1, dask: str | None = No
     from distributed import Client
 
     try:
-        client = Client(dask, timeout=10)
+        client = Client(dask, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise InputError(
             f"No Dask cluster answers at {dask!r}. The address is that of its scheduler, such as tcp://host:8786. "

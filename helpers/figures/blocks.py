@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.figures.style import BLUE, GREY, ORANGE, PURPLE, SKY, TYPE_COLOURS, VERMILION
-from helpers.figures.style import figure as new_figure
-from helpers.figures.style import title as write_title
+from helpers.figures.charts import draw_stacks
+from helpers.figures.style import BLUE, GREY, ORANGE, PURPLE, SKY, TYPE_COLOURS, VERMILION, new_figure, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +23,7 @@ def block_bytes(data: np.ndarray, labels: list[str], parts: list[str], title: st
 
     per_row = 9
     rows = -(-len(data) // per_row)
-    figure, axes = new_figure(height=0.9 + 0.75 * rows)
+    figure, axes = new_figure(title, height=0.9 + 0.75 * rows)
     for i, (byte, label, part) in enumerate(zip(data, labels, parts, strict=True)):
         x, y = i % per_row, -(i // per_row) * 1.25
         axes.add_patch(Rectangle((x, y), 0.94, 1, facecolor=PARTS[part], alpha=0.9, edgecolor="white"))
@@ -35,26 +34,17 @@ def block_bytes(data: np.ndarray, labels: list[str], parts: list[str], title: st
         axes.text(x + 0.47, y + 0.25, label, ha="center", va="center", color=ink, fontsize=8)
     axes.set(xlim=(-0.05, per_row), ylim=(-(rows - 1) * 1.25 - 0.1, 1.1))
     axes.axis("off")
-    write_title(axes, title)
     return figure
 
 
 def bit_budget(budgets: dict[str, dict[str, float]], title: str) -> Figure:
     """Stacked bars: of the bits per weight of each type, how many are codes and how many are scales."""
-    figure, axes = new_figure(height=1.2 + 0.34 * len(budgets))
-    seen = {}
-    for row, budget in enumerate(reversed(budgets.values())):
-        left = 0.0
-        for part, bits in budget.items():
-            bar = axes.barh(row, bits, left=left, color=PARTS[part])
-            seen.setdefault(part, bar)
-            left += bits
-        axes.text(left + 0.06, row, f"{left:.4g}", va="center", fontsize=9)
-    axes.set_yticks(range(len(budgets)), list(budgets)[::-1])
-    axes.set_xlabel("bits per weight")
-    axes.set_xlim(0, max(sum(b.values()) for b in budgets.values()) * 1.12)
-    axes.legend([seen[p] for p in PARTS if p in seen], [p for p in PARTS if p in seen], frameon=False, fontsize=8.5)
-    write_title(axes, title)
+    figure, axes = new_figure(title, height=1.2 + 0.34 * len(budgets))
+    draw_stacks(axes, budgets, PARTS, fontsize=8.5)
+    sums = [sum(budget.values()) for budget in budgets.values()]
+    for row, bits in enumerate(reversed(sums)):
+        axes.text(bits + 0.06, row, f"{bits:.4g}", va="center", fontsize=9)
+    axes.set(xlim=(0, max(sums) * 1.12), xlabel="bits per weight")
     return figure
 
 
@@ -63,7 +53,7 @@ def codebooks(values: dict[str, np.ndarray], seen: np.ndarray, title: str) -> Fi
 
     seen: weights divided by the largest of their block; their histogram is the shaded background.
     """
-    figure, axes = new_figure(height=1.2 + 0.5 * len(values))
+    figure, axes = new_figure(title, height=1.2 + 0.5 * len(values))
     counts, edges = np.histogram(seen, bins=61, range=(-1, 1))
     heights = counts / counts.max() * (len(values) - 0.1)
     axes.bar(edges[:-1], heights, width=np.diff(edges), bottom=-0.6, align="edge", color="#DDEBF4", zorder=0)
@@ -73,28 +63,25 @@ def codebooks(values: dict[str, np.ndarray], seen: np.ndarray, title: str) -> Fi
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(values) - 0.4)
     axes.set_xlabel("value ÷ largest magnitude (shaded: the layer's weights ÷ the largest of their block)")
-    write_title(axes, title)
     return figure
 
 
 def scale_search(trials: np.ndarray, fitted: np.ndarray, plain: float, title: str) -> Figure:
     """Weighted error of one sub-block for each trial of the search, relative to the plain min–max scale."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(title)
     axes.plot(trials, fitted / plain, "o-", color=BLUE, label="trial scale, then the best fit")
     axes.axhline(1, color=VERMILION, linestyle="--", label="smallest to largest, no search")
     best = int(np.argmin(fitted))
     axes.plot(trials[best], fitted[best] / plain, "o", color=VERMILION, markersize=9, label="taken")
-    axes.set_xlabel("trial: the range is spread over 15 + this many steps")
-    axes.set_ylabel("weighted squared error")
+    axes.set(xlabel="trial: the range is spread over 15 + this many steps", ylabel="weighted squared error")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
-    write_title(axes, title)
     return figure
 
 
 def error_against_bits(points: dict[str, tuple[float, float]], title: str) -> Figure:
     """Relative error against bits per weight, a labelled dot for each format; the line halves for each bit."""
-    figure, axes = new_figure(height=4.2)
+    figure, axes = new_figure(title, height=4.2)
     bits = np.array([b for b, _ in points.values()])
     errors = np.array([e for _, e in points.values()])
     anchor = np.exp(np.mean(np.log(errors) + bits * np.log(2)))
@@ -103,14 +90,9 @@ def error_against_bits(points: dict[str, tuple[float, float]], title: str) -> Fi
     for name, (b, e) in points.items():
         axes.plot(b, e, "o", color=TYPE_COLOURS.get(name, PURPLE), markersize=8, markeredgecolor="black")
         x, y = _NUDGES.get(name, (8, -3))
-        axes.annotate(
-            name, (b, e), xytext=(x, y), textcoords="offset points", ha="right" if x < 0 else "left", fontsize=9
-        )
-    axes.set_yscale("log")
-    axes.set_xlabel("bits per weight, scales included")
-    axes.set_ylabel("error ÷ weight (root mean square)")
+        write_beside(axes, name, (b, e), (x, y), ha="right" if x < 0 else "left")
+    axes.set(yscale="log", xlabel="bits per weight, scales included", ylabel="error ÷ weight (root mean square)")
     axes.legend(frameon=False, loc="lower left")
-    write_title(axes, title)
     return figure
 
 
@@ -134,7 +116,7 @@ def type_map(tensors: list[Tensor], layers: int, title: str) -> Figure:
         dict.fromkeys(t.name.split(".")[2] for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2)
     )
     outside = [t for t in tensors if not t.name.startswith("blk.") and len(t.shape) == 2]
-    figure, axes = new_figure(height=1.4 + 0.32 * (len(kinds) + len(outside)))
+    figure, axes = new_figure(title, height=1.4 + 0.32 * (len(kinds) + len(outside)))
     rows = {kind: -row for row, kind in enumerate(kinds)} | {
         t.name.split(".")[0]: -len(kinds) - row for row, t in enumerate(outside)
     }
@@ -157,5 +139,4 @@ def type_map(tensors: list[Tensor], layers: int, title: str) -> Figure:
         [Patch(color=TYPE_COLOURS[kind]) for kind in kinds_seen], kinds_seen, frameon=False, ncols=4,
         loc="upper center", bbox_to_anchor=(0.5, -0.2),
     )  # fmt: skip
-    write_title(axes, title)
     return figure

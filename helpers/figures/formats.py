@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
-from helpers.figures.style import figure as new_figure
-from helpers.figures.style import title as write_title
+from helpers.figures.style import BLUE, GREEN, GREY, KINDS, SKY, VERMILION, new_figure
 from helpers.numbers.formats import FORMATS, FloatFormat
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-LINES = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "black")
 
 
 def model_memory(needs: dict[str, dict[str, float]], limits: dict[str, float], title: str) -> Figure:
@@ -23,11 +19,11 @@ def model_memory(needs: dict[str, dict[str, float]], limits: dict[str, float], t
     needs: {"7B": {"FP16": 14.0, …}, …}; limits: {"24 GB": 24.0, …}.
     """
     formats = list(next(iter(needs.values())))
-    figure, axes = new_figure(height=0.9 + 0.22 * len(needs) * (len(formats) + 0.6))
+    figure, axes = new_figure(title, height=0.9 + 0.22 * len(needs) * (len(formats) + 0.6))
     row, ticks = 0.0, {}
     for model, sizes in reversed(needs.items()):
         first = row
-        for colour, kind in zip(LINES, reversed(formats), strict=False):
+        for colour, kind in zip(KINDS, reversed(formats), strict=False):
             axes.barh(row, sizes[kind], color=colour, height=0.85)
             label = axes.text(sizes[kind] * 1.06, row, f"{kind}  {sizes[kind]:,.4g} GB", va="center", fontsize=8.5)
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
@@ -43,13 +39,12 @@ def model_memory(needs: dict[str, dict[str, float]], limits: dict[str, float], t
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("memory for the weights alone (GB, each step is ten times as much)")
-    write_title(axes, title)
     return figure
 
 
 def bit_layout(value: float, names: list[str], title: str) -> Figure:
     """Draw the bits of one value in each format as squares: sign, exponent and fraction in their colours."""
-    figure, axes = new_figure(height=0.8 + 0.42 * len(names))
+    figure, axes = new_figure(title, height=0.8 + 0.42 * len(names))
     for row, name in enumerate(names):
         form = FORMATS[name]
         stored = float(form.round(value))
@@ -68,7 +63,6 @@ def bit_layout(value: float, names: list[str], title: str) -> Figure:
     axes.text(20.3, -len(names) + 0.1, "whole number", va="center", fontsize=9)
     axes.set(xlim=(-7, 41), ylim=(-len(names) - 0.6, 1.1))
     axes.axis("off")
-    write_title(axes, title)
     return figure
 
 
@@ -91,7 +85,7 @@ def range_and_precision(names: list[str], title: str) -> Figure:
 
     Pale: subnormal numbers, which lose digits. Integers reach from 1 to their maximum.
     """
-    figure, axes = new_figure(height=0.9 + 0.4 * len(names))
+    figure, axes = new_figure(title, height=0.9 + 0.4 * len(names))
     for row, name in enumerate(reversed(names)):
         form = FORMATS[name]
         is_float = isinstance(form, FloatFormat)
@@ -108,44 +102,39 @@ def range_and_precision(names: list[str], title: str) -> Figure:
     axes.set_xticks(range(-45, 46, 15), [f"$10^{{{power}}}$" for power in range(-45, 46, 15)])
     axes.set_xlim(-47, 78)
     axes.set_xlabel("positive numbers that can be stored (pale: with fewer digits)")
-    write_title(axes, title)
     return figure
 
 
 def spacing(names: list[str], title: str) -> Figure:
     """Distance between neighbouring numbers against their size, a line for each format."""
-    figure, axes = new_figure(height=3.6)
+    figure, axes = new_figure(title, height=3.6)
     x = np.geomspace(1e-7, 1e7, 2000).astype(np.float32)
-    for name, colour in zip(names, LINES, strict=False):
+    for name, colour in zip(names, KINDS, strict=False):
         form = FORMATS[name]
         inside = x <= form.max
         gaps = form.spacing(x[inside])
         axes.plot(x[inside], gaps, color=colour, linewidth=1.8, label=form.title)
-    axes.set(xscale="log", yscale="log")
     axes.legend(frameon=False, fontsize=9, ncols=2)
-    axes.set_xlabel("size of the number")
-    axes.set_ylabel("distance to the next one")
-    write_title(axes, title)
+    axes.set(xscale="log", yscale="log", xlabel="size of the number", ylabel="distance to the next one")
     return figure
 
 
 def all_values(names: list[str], limit: float, title: str) -> Figure:
     """A stroke for every number of each format between −limit and limit."""
-    figure, axes = new_figure(height=0.9 + 0.5 * len(names))
-    for row, (name, colour) in enumerate(zip(reversed(names), LINES, strict=False)):
+    figure, axes = new_figure(title, height=0.9 + 0.5 * len(names))
+    for row, (name, colour) in enumerate(zip(reversed(names), KINDS, strict=False)):
         values = FORMATS[name].values()
         values = np.unique(values[np.isfinite(values) & (np.abs(values) <= limit)])
         axes.vlines(values, row - 0.32, row + 0.32, color=colour, linewidth=1.2)
     axes.set_yticks(range(len(names)), [FORMATS[name].title for name in reversed(names)])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("value")
-    write_title(axes, title)
     return figure
 
 
 def gradient_sizes(magnitudes: np.ndarray, smallest: float, normal: float, title: str) -> Figure:
     """Histogram of gradient magnitudes on a logarithmic axis, with FP16's smallest numbers marked."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(title)
     powers = np.log10(magnitudes[magnitudes > 0])
     edges = np.linspace(np.floor(powers.min()), np.ceil(max(powers.max(), np.log10(normal))), 61)
     axes.hist(powers[powers < np.log10(smallest / 2)], bins=edges, color=VERMILION, label="become 0 in FP16")
@@ -155,30 +144,25 @@ def gradient_sizes(magnitudes: np.ndarray, smallest: float, normal: float, title
     ticks = axes.get_xticks()
     axes.set_xticks(ticks, [f"$10^{{{tick:g}}}$" for tick in ticks])
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_xlabel("magnitude of a gradient")
-    axes.set_ylabel("gradients")
+    axes.set(xlabel="magnitude of a gradient", ylabel="gradients")
     axes.legend(frameon=False, fontsize=8.5)
-    write_title(axes, title)
     return figure
 
 
 def training_curves(losses: dict[str, np.ndarray], title: str) -> Figure:
     """Training loss against steps on a logarithmic axis, a line for each way of training."""
-    figure, axes = new_figure(height=3.4)
+    figure, axes = new_figure(title, height=3.4)
     styles = ("-", "-", "--", ":")
-    for (name, loss), colour, style in zip(losses.items(), LINES, styles, strict=False):
+    for (name, loss), colour, style in zip(losses.items(), KINDS, styles, strict=False):
         axes.plot(loss, color=colour, linestyle=style, linewidth=2, label=name)
-    axes.set_yscale("log")
-    axes.set_xlabel("training step")
-    axes.set_ylabel("loss")
+    axes.set(yscale="log", xlabel="training step", ylabel="loss")
     axes.legend(frameon=False)
-    write_title(axes, title)
     return figure
 
 
 def gpu_support(generations: dict[str, set[str]], formats: list[str], title: str) -> Figure:
     """A table as a picture: which generation of GPUs multiplies matrices in which format."""
-    figure, axes = new_figure(height=0.9 + 0.36 * len(generations))
+    figure, axes = new_figure(title, height=0.9 + 0.36 * len(generations))
     for row, (name, supported) in enumerate(generations.items()):
         for column, kind in enumerate(formats):
             has = kind in supported
@@ -192,5 +176,4 @@ def gpu_support(generations: dict[str, set[str]], formats: list[str], title: str
         axes.text(column + 0.46, 1.0, kind, ha="center", fontsize=9)
     axes.set(xlim=(-3.2, len(formats)), ylim=(-len(generations) + 0.9, 1.6))
     axes.axis("off")
-    write_title(axes, title)
     return figure

@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
-from helpers.figures.style import figure as new_figure
-from helpers.figures.style import title as write_title
+from helpers.figures.style import BLUE, GREY, LINES, SKY, VERMILION, new_figure, plain_log_ticks
 from helpers.numbers.integers import Quantized
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-
 
 def staircase(x: np.ndarray, approximation: np.ndarray, scale: float, title: str) -> Figure:
     """Above: the value read back against the value stored. Below: their difference, between ± half a step."""
-    figure, (above, below) = new_figure(height=4.6, rows=2, sharex=True, height_ratios=(2, 1))
+    figure, (above, below) = new_figure(title, height=4.6, rows=2, sharex=True, height_ratios=(2, 1))
     above.plot(x, x, color=GREY, linewidth=1, label="no quantization")
     above.plot(x, approximation, color=BLUE, linewidth=2, label="quantized")
     above.set_ylabel("value read back")
@@ -31,13 +27,12 @@ def staircase(x: np.ndarray, approximation: np.ndarray, scale: float, title: str
     below.set_ylim(-scale * 0.95, scale * 0.95)
     below.set_ylabel("error")
     below.set_xlabel("value stored")
-    write_title(above, title)
     return figure
 
 
 def two_lines(x: np.ndarray, quantized: Quantized, title: str) -> Figure:
     """The line of real numbers above, the line of codes below, and where each number goes. Zero is thick."""
-    figure, axes = new_figure(height=3.0)
+    figure, axes = new_figure(title, height=3.0)
     low, high = quantized.low, quantized.high
     scale, zero = float(quantized.scale.item()), int(quantized.zero.item())
     reals = (np.array([low, high]) - zero) * scale  # what the first and the last code stand for
@@ -63,96 +58,66 @@ def two_lines(x: np.ndarray, quantized: Quantized, title: str) -> Figure:
     axes.text(-0.2, 0, "codes", ha="right", va="center", fontsize=10, color=GREY)
     axes.set(xlim=(-0.32, 1.16), ylim=(-0.55, 1.6))
     axes.axis("off")
-    write_title(axes, title)
     return figure
 
 
 def error_against_value(x: np.ndarray, error: np.ndarray, scale: float, title: str) -> Figure:
     """A dot for each weight: its rounding error against its value."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(title)
     axes.plot(np.ravel(x), np.ravel(error), ".", markersize=1.5, color=BLUE, alpha=0.35, rasterized=True)
     for sign in (-1, 1):
         axes.axhline(sign * scale / 2, color=VERMILION, linestyle="--", linewidth=1.2)
     axes.text(np.min(x), scale / 2 * 1.12, "half a step", color=VERMILION, fontsize=9)
     axes.set_ylim(-scale * 0.8, scale * 0.8)
-    axes.set_xlabel("weight")
-    axes.set_ylabel("error after quantization")
-    write_title(axes, title)
+    axes.set(xlabel="weight", ylabel="error after quantization")
     return figure
 
 
 def before_and_after(x: np.ndarray, approximation: np.ndarray, title: str) -> Figure:
     """Histogram of a layer's weights before quantization, and of the few values they have after it."""
-    figure, (above, below) = new_figure(height=4.2, rows=2, sharex=True)
+    figure, (above, below) = new_figure(title, height=4.2, rows=2, sharex=True)
     above.hist(np.ravel(x), bins=200, color=SKY)
     values, counts = np.unique(approximation, return_counts=True)
     above.set_ylabel("weights before")
     below.bar(values, counts, width=(values[-1] - values[0]) / 250 if len(values) > 1 else 1, color=VERMILION)
     below.set_ylabel("weights after")
     below.set_xlabel("value")
-    write_title(above, title)
     return figure
 
 
-def curves(
+def errors(
     x: np.ndarray, lines: dict[str, np.ndarray], labels: tuple[str, str], title: str, minima: bool = False
 ) -> Figure:
     """Error against something, on logarithmic axes, a line for each case; `minima` marks the lowest points."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    figure, axes = new_figure(height=3.6)
+    figure, axes = new_figure(title, height=3.6)
     for (name, y), colour in zip(lines.items(), LINES, strict=False):
         axes.plot(x, y, color=colour, linewidth=2, label=name)
         if minima:
             best = int(np.argmin(y))
             axes.plot(x[best], y[best], "o", color=colour, markersize=8, markeredgecolor="white")
-    axes.set(xscale="log", yscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
+    axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
+    plain_log_ticks(axes.xaxis)
     axes.legend(frameon=False, fontsize=9)
-    write_title(axes, title)
     return figure
 
 
 def signal_to_noise(bits: np.ndarray, lines: dict[str, np.ndarray], title: str) -> Figure:
     """Signal-to-noise ratio in dB against bits, with the line of 6.02 dB for each bit."""
-    figure, axes = new_figure(height=3.6)
+    figure, axes = new_figure(title, height=3.6)
     axes.plot(bits, 6.02 * bits, color="black", linestyle="--", linewidth=1.2, label="6.02 dB for each bit")
     for (name, ratios), colour in zip(lines.items(), LINES, strict=False):
         axes.plot(bits, ratios, "o-", color=colour, label=name)
-    axes.set_xlabel("bits")
-    axes.set_ylabel("signal ÷ noise (dB)")
+    axes.set(xlabel="bits", ylabel="signal ÷ noise (dB)")
     axes.legend(frameon=False, fontsize=9)
-    write_title(axes, title)
     return figure
 
 
-def bars(values: dict[str, float], unit: str, title: str, notes: dict[str, str] | None = None) -> Figure:
-    """Horizontal bars, the first on top, with the value and an optional note at the end of each."""
-    figure, axes = new_figure(height=1.0 + 0.38 * len(values))
-    names = list(values)[::-1]
-    heights = [values[name] for name in names]
-    axes.barh(names, heights, color=BLUE)
-    for row, name in enumerate(names):
-        note = f"  {notes[name]}" if notes else ""
-        axes.text(values[name], row, f" {values[name]:.3g}{note}", va="center", fontsize=9)
-    axes.set_xlim(0, max(heights) * (1.55 if notes else 1.2))
-    axes.set_xlabel(unit)
-    write_title(axes, title)
-    return figure
-
-
-def levels(x: np.ndarray, approximation: np.ndarray, note: str) -> Figure:
+def levels(x: np.ndarray, approximation: np.ndarray, title: str) -> Figure:
     """Histogram of weights with a stroke for each value that they can have after quantization."""
-    figure, axes = new_figure()
+    figure, axes = new_figure(title)
     counts, _, _ = axes.hist(np.ravel(x), bins=150, color=SKY)
     values = np.unique(approximation)
     shown = values if len(values) <= 300 else values[:: -(-len(values) // 300)]
     axes.vlines(shown, 0, counts.max() * 0.25, color=VERMILION, linewidth=0.8)
-    axes.set_xlabel("weight (strokes: the values that are left)")
-    axes.set_ylabel("weights")
-    write_title(axes, note)
+    axes.set(xlabel="weight (strokes: the values that are left)", ylabel="weights")
     return figure

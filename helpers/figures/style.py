@@ -12,6 +12,8 @@ import textwrap
 # Okabe and Ito's palette: distinguishable with every common kind of colour blindness.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#7F7F7F"
+LINES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "black", GREY)
+KINDS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "black")  # number formats and models, in notebooks 01 and 06
 TYPE_COLOURS = {
     "F32": GREY, "F16": "#BBBBBB", "BF16": "#BBBBBB", "Q8_0": BLUE, "Q6_K": SKY, "Q5_K": GREEN, "Q5_1": "#1B7837",
     "Q5_0": "#66C2A5", "Q4_K": ORANGE, "Q4_1": YELLOW, "Q4_0": "#FDBF6F", "IQ4_NL": "#C49A00",
@@ -31,13 +33,18 @@ STYLE = {
 }
 
 
-def figure(width: float = 7.5, height: float = 3.2, rows: int = 1, columns: int = 1, **options):
-    """Return a Figure that a notebook can show without pyplot, and its axes (an array if there are several)."""
+def new_figure(title: str, height: float = 3.2, width: float = 7.5, rows: int = 1, columns: int = 1, **options):
+    """Return a Figure that a notebook can show without pyplot, and its axes (an array if there are several).
+
+    The title, which states the finding, stands above the first axes. Sizes in inches; options go to `subplots`.
+    """
     from matplotlib import rc_context
 
     with rc_context(STYLE):
-        picture = _figure_class()(figsize=(width, height), layout="constrained")
-        return picture, picture.subplots(rows, columns, **options)
+        figure = _figure_class()(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, **options)
+    write_title(figure.axes[0], title)
+    return figure, axes
 
 
 @functools.cache
@@ -59,6 +66,20 @@ def _figure_class() -> type:
     return Picture
 
 
-def title(axes, text: str) -> None:
+def write_title(axes, text: str) -> None:
     """Write the finding above the axes, left-aligned and wrapped."""
     axes.set_title("\n".join(textwrap.wrap(text, 72)), loc="left", fontsize=11, fontweight="bold")
+
+
+def write_beside(axes, text: str, point: tuple[float, float], offset: tuple[float, float], **look) -> None:
+    """Write beside a point; offset: points to the right and up."""
+    axes.annotate(text, point, xytext=offset, textcoords="offset points", **{"fontsize": 9} | look)
+
+
+def plain_log_ticks(axis) -> None:
+    """Mark 1, 2, 5 and their tens on a logarithmic axis, as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

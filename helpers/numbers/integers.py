@@ -12,59 +12,11 @@ References: arXiv 1712.05877 (affine), arXiv 2402.17764 (ternary), arXiv 1603.05
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from helpers.errors import InputError
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """Codes with what is needed to read them: x ≈ (codes − zero) × scale.
-
-    `codes` has the shape of x; int8 or uint8. `scale` (float32) and `zero` (int32) have one entry for each
-    group: shape (1, …, 1) per tensor, (rows, 1) for axis=0 of a matrix, (…, columns ÷ block, 1) per block.
-    """
-
-    codes: np.ndarray
-    scale: np.ndarray
-    zero: np.ndarray
-    bits: int
-    low: int  # the smallest code allowed
-    high: int  # the largest
-    block: int | None = None
-
-    def dequantize(self) -> np.ndarray:
-        """Return the float32 numbers that the codes stand for, in the shape of the codes."""
-        codes = self._grouped(self.codes)
-        values = (codes.astype(np.int32) - self.zero) * self.scale.astype(np.float64)
-        largest = np.finfo(np.float32).max  # a scale rounded up can lead beyond it
-        return np.clip(values, -largest, largest).astype(np.float32).reshape(self.codes.shape)
-
-    def encode(self, x) -> Quantized:
-        """Quantize other data of a fitting shape with this scale and zero point (static quantization)."""
-        x = _checked(x)
-        if x.shape != self.codes.shape and (self.scale.size > 1 or self.block is not None):
-            raise InputError(
-                f"The shape {x.shape} does not fit the scales made for {self.codes.shape}. Each scale belongs to one "
-                "part of that array. Quantize per tensor to reuse a scale for any shape."
-            )
-        return replace(self, codes=_encode(self._grouped(x), self).reshape(x.shape))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes when packed: `bits` for each code, 4 bytes for each scale, in affine schemes 1 for each zero point."""
-        affine = self.high - self.low == 2**self.bits - 1  # symmetric schemes leave a code out, their zero is implied
-        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size + affine * self.zero.size
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits for each weight, scales and zero points included."""
-        return 8 * self.nbytes / self.codes.size
-
-    def _grouped(self, array: np.ndarray) -> np.ndarray:
-        return array if self.block is None else array.reshape(*array.shape[:-1], -1, self.block)
+from helpers.numbers.grid import Grid, Quantized, finite
 
 
 def absmax(
@@ -79,7 +31,7 @@ def absmax(
     100 % of its range, with the smallest mean squared error.
     Raises InputError for inf, NaN, empty or non-real arrays, bits outside 1 to 8, a block that does not divide.
     """
-    x = _checked(x)
+    x = finite(x)
     _check_bits(bits)
     groups, axes = _groups(x, axis, block)
     largest = np.abs(groups).max(axis=axes, keepdims=True).astype(np.float64)
@@ -91,19 +43,16 @@ def absmax(
             )
         scale = _scale(np.abs(groups).mean(axis=axes, keepdims=True, dtype=np.float64), 1)
         scale = np.where(largest > 0, scale, np.float32(0))  # neither −1 nor 1 stands for zero
-        grid = Quantized(x, scale, np.zeros(scale.shape, np.int32), 1, -1, 1, block)
-        return replace(grid, codes=_encode(groups, grid).reshape(x.shape))
-    high = 2 ** (bits - 1) - 1
-    zero = 0 if signed else 2 ** (bits - 1)
+        return Grid(scale, np.zeros(scale.shape, np.int32), 1, -1, 1, block).encode(x)
 
-    def made(limit: np.ndarray) -> Quantized:
-        scale = _scale(limit, high)
-        grid = Quantized(x, scale, np.full(scale.shape, zero, np.int32), bits, zero - high, zero + high, block)
-        return replace(grid, codes=_encode(groups, grid).reshape(x.shape))
+    def grid(limit: np.ndarray) -> Grid:
+        return _symmetric_grid(limit, bits, 0 if signed else 2 ** (bits - 1), block)
 
     if isinstance(clip, str):
-        return _best_clip(x, groups, axes, clip, lambda share: made(largest * share))
-    return made(largest if clip is None else np.minimum(largest, _limit(clip)))
+        limit = largest * _best_share(x, axes, clip, lambda share: grid(largest * share))
+    else:
+        limit = largest if clip is None else np.minimum(largest, _limit(clip))
+    return grid(limit).encode(x)
 
 
 def zero_point(
@@ -117,26 +66,19 @@ def zero_point(
     (lowest, highest); "mse" shrinks both ends by one factor.
     Raises InputError as `absmax` does, and for a range wider than float32 can express in one scale.
     """
-    x = _checked(x)
+    x = finite(x)
     _check_bits(bits)
     groups, axes = _groups(x, axis, block)
     lowest = np.minimum(groups.min(axis=axes, keepdims=True), 0).astype(np.float64)
     highest = np.maximum(groups.max(axis=axes, keepdims=True), 0).astype(np.float64)
-    low = -(2 ** (bits - 1)) if signed else 0
-    high = low + 2**bits - 1
 
-    def made(lowest: np.ndarray, highest: np.ndarray) -> Quantized:
-        width = highest - lowest
-        scale = _scale(width, high - low)
-        # From the exact width: a scale rounded to float32 would tip a tie such as 127.5 for [−1, 1].
-        zero = np.rint(low - lowest * (high - low) / np.where(width == 0, 1, width))
-        zero = np.clip(zero, low, high).astype(np.int32)
-        grid = Quantized(x, scale, zero, bits, low, high, block)
-        return replace(grid, codes=_encode(groups, grid).reshape(x.shape))
+    def grid(lowest: np.ndarray, highest: np.ndarray) -> Grid:
+        return _affine_grid(lowest, highest, bits, -(2 ** (bits - 1)) if signed else 0, block)
 
     if isinstance(clip, str):
-        return _best_clip(x, groups, axes, clip, lambda share: made(lowest * share, highest * share))
-    if clip is not None:
+        share = _best_share(x, axes, clip, lambda share: grid(lowest * share, highest * share))
+        lowest, highest = lowest * share, highest * share
+    elif clip is not None:
         below, above = map(float, clip) if np.size(clip) == 2 else (-_limit(clip), _limit(clip))
         if not below <= 0 <= above or below == above or not np.isfinite(above - below):
             raise InputError(
@@ -144,7 +86,7 @@ def zero_point(
                 "Pass one positive limit or a pair (lowest, highest) around 0."
             )
         lowest, highest = np.maximum(lowest, below), np.minimum(highest, above)
-    return made(lowest, highest)
+    return grid(lowest, highest).encode(x)
 
 
 def ternary(x, axis: int | None = None, block: int | None = None) -> Quantized:
@@ -152,11 +94,10 @@ def ternary(x, axis: int | None = None, block: int | None = None) -> Quantized:
 
     Three levels carry log2(3) = 1.58 bits; they are counted as 2 bits, one code each. Raises as `absmax`.
     """
-    x = _checked(x)
+    x = finite(x)
     groups, axes = _groups(x, axis, block)
     scale = _scale(np.abs(groups).mean(axis=axes, keepdims=True, dtype=np.float64), 1)
-    grid = Quantized(x, scale, np.zeros(scale.shape, np.int32), 2, -1, 1, block)
-    return replace(grid, codes=_encode(groups, grid).reshape(x.shape))
+    return Grid(scale, np.zeros(scale.shape, np.int32), 2, -1, 1, block).encode(x)
 
 
 def mse(x, y) -> float:
@@ -181,12 +122,21 @@ def sqnr_db(x, y) -> float:
     return 10 * float(np.log10(signal / noise)) if signal else float("-inf")
 
 
-def _encode(groups: np.ndarray, grid: Quantized) -> np.ndarray:
-    """Return the codes of values shaped like the groups of a grid; what lies outside becomes its nearest end."""
-    if grid.bits == 1 and grid.high - grid.low == 2:  # −1 and 1 without a 0
-        return np.where(groups < 0, -1, 1).astype(np.int8)
-    codes = np.rint(groups / grid.scale) + grid.zero
-    return np.clip(codes, grid.low, grid.high).astype(np.int8 if grid.low < 0 else np.uint8)
+def _symmetric_grid(largest: np.ndarray, bits: int, zero: int, block: int | None) -> Grid:
+    """Return the grid whose last code stands for `largest`, an array of the shape of the scales."""
+    high = 2 ** (bits - 1) - 1
+    scale = _scale(largest, high)
+    return Grid(scale, np.full(scale.shape, zero, np.int32), bits, zero - high, zero + high, block)
+
+
+def _affine_grid(lowest: np.ndarray, highest: np.ndarray, bits: int, low: int, block: int | None) -> Grid:
+    """Return the grid from `lowest` to `highest`, arrays of the shape of the scales, in codes from `low` on."""
+    steps = 2**bits - 1
+    width = highest - lowest
+    # From the exact width: a scale rounded to float32 would tip a tie such as 127.5 for [−1, 1].
+    zero = np.rint(low - lowest * steps / np.where(width == 0, 1, width))
+    zero = np.clip(zero, low, low + steps).astype(np.int32)
+    return Grid(_scale(width, steps), zero, bits, low, low + steps, block)
 
 
 def _scale(width: np.ndarray, steps: int) -> np.ndarray:
@@ -204,26 +154,29 @@ def _scale(width: np.ndarray, steps: int) -> np.ndarray:
     return np.where(width == 0, np.float32(1), scale)
 
 
-def _best_clip(x, groups, axes, name: str, made: Callable[[np.ndarray], Quantized]) -> Quantized:
-    """Try shares of the full range, first coarsely, then finely around the best of each group."""
+def _best_share(x: np.ndarray, axes: tuple[int, ...], name: str, grid: Callable[[np.ndarray], Grid]) -> np.ndarray:
+    """Return, in the shape of the scales, the share of each group's full range with the smallest squared error.
+
+    `grid` makes the grid for given shares. First 60 of them are tried, then 15 around the best of each group.
+    """
     if name != "mse":
         raise InputError(f"clip={name!r} is unknown. The only search there is looks at squared errors. Use clip='mse'.")
-    best_share, best_error = np.float64(1.0), None
 
-    def attempt(share: np.ndarray) -> None:
-        nonlocal best_share, best_error
-        approximation = made(share).dequantize().reshape(groups.shape)
-        error = np.mean((approximation.astype(np.float64) - groups) ** 2, axis=axes, keepdims=True)
-        better = True if best_error is None else error < best_error
-        best_share = np.where(better, share, best_share)
-        best_error = np.where(better, error, np.inf if best_error is None else best_error)
+    def error(share: np.ndarray) -> np.ndarray:
+        tried = grid(share)
+        values = tried.grouped(tried.encode(x).dequantize()).astype(np.float64)
+        return np.mean((values - tried.grouped(x)) ** 2, axis=axes, keepdims=True)
 
-    for share in np.geomspace(1, 0.01, 60):  # steps of 8 %
-        attempt(share)
-    centre = best_share
-    for factor in np.geomspace(0.93, 1.07, 15):  # steps of 1 %
-        attempt(np.minimum(centre * factor, 1.0))
-    return made(best_share)
+    smallest = error(np.float64(1))
+    best = np.ones_like(smallest)
+    for factors in (np.geomspace(1, 0.01, 60), np.geomspace(0.93, 1.07, 15)):  # steps of 8 %, then of 1 %
+        centre = best
+        for factor in factors:
+            share = np.minimum(centre * factor, 1.0)
+            found = error(share)
+            best = np.where(found < smallest, share, best)
+            smallest = np.minimum(found, smallest)
+    return best
 
 
 def _groups(x: np.ndarray, axis: int | None, block: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -248,35 +201,6 @@ def _groups(x: np.ndarray, axis: int | None, block: int | None) -> tuple[np.ndar
             f"Choose a number from 0 to {x.ndim - 1}, or None."
         )
     return x, tuple(i for i in range(x.ndim) if i != axis % x.ndim)
-
-
-def _checked(x) -> np.ndarray:
-    """Return x as float32, or float64 if it was; refuse what cannot be quantized."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise InputError(
-            f"Real numbers are needed, these are of type {array.dtype}. Quantization maps real numbers to integers. "
-            "Convert them first, for instance with numpy.asarray(x, dtype=numpy.float32)."
-        )
-    if array.size == 0:
-        raise InputError(
-            f"The array is empty, its shape is {array.shape}. There is no largest value to take a scale from. "
-            "Pass at least one number."
-        )
-    bad = ~np.isfinite(array)
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise InputError(
-            f"{int(bad.sum())} of {array.size:,} values are not finite, the first is {array[where]} at {where}. No "
-            "scale can hold inf or NaN. Find out where they come from; numpy.nan_to_num replaces them."
-        )
-    array = array.astype(np.float64 if array.dtype == np.float64 or array.dtype.kind in "iu" else np.float32)
-    if np.abs(array).max() > np.finfo(np.float32).max:
-        raise InputError(
-            f"The largest magnitude is {np.abs(array).max():.3g}, beyond float32. Scales are float32. "
-            "Scale the data down first."
-        )
-    return array
 
 
 def _pair(x, y) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import artifacts
+from helpers import artifacts, machine
 from helpers.errors import CheckpointError, InputError
 from helpers.pipeline import hub, rebuild
 from helpers.pipeline.checkpoint import PATTERNS, read
@@ -46,7 +46,7 @@ class Model:
             folder = artifacts.folder() / "rebuilt" / "smollm2"
             with artifacts.locked(folder):
                 if not folder.exists():
-                    artifacts.require_disk(400e6, folder.parent, "SmolLM2's checkpoint")
+                    machine.require_disk(400e6, folder.parent, "SmolLM2's checkpoint")
                     with artifacts.making(folder) as temporary:
                         rebuild.rebuild(temporary)
             return self._rehearsed(folder)

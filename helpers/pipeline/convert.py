@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers import artifacts
+from helpers import artifacts, machine
 from helpers.errors import ConversionError, InputError, ResourceError
 from helpers.pipeline import gguf_file, llama_tools
 from helpers.pipeline.checkpoint import Checkpoint, read
@@ -60,8 +60,8 @@ def to_gguf(checkpoint: Path, outtype: str = "q8_0") -> Path:
 def _convert(source: Checkpoint, outtype: str, path: Path) -> None:
     tools = llama_tools.tools()
     largest = max(tensor.elements for tensor in source.tensors.values())
-    artifacts.require_memory(0.6e9 + 10 * largest, f"converting {source.folder.name}")
-    artifacts.require_disk(source.parameters * OUTTYPES[outtype] / 8, path.parent, path.name)
+    machine.require_memory(0.6e9 + 10 * largest, f"converting {source.folder.name}")
+    machine.require_disk(source.parameters * OUTTYPES[outtype] / 8, path.parent, path.name)
     with artifacts.making(path) as temporary:
         command = [sys.executable, str(tools / "convert_hf_to_gguf.py"), str(source.folder)]
         run_converter([*command, "--outfile", str(temporary), "--outtype", outtype], path.name)
@@ -76,8 +76,7 @@ def run_converter(command: list[str], name: str) -> None:
     """Run the converter as a subprocess with a progress bar; raise ConversionError in plain words."""
     from tqdm.auto import tqdm
 
-    environment = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
-    environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    environment = machine.child_environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
     log: list[str] = []
     try:
@@ -164,13 +163,13 @@ def _requantize(gguf: Path, source: gguf_file.Summary, type_name: str, path: Pat
 
     from helpers.pipeline import runtime
 
-    artifacts.require_disk(source.file_bytes * 0.55, path.parent, path.name)
+    machine.require_disk(source.file_bytes * 0.55, path.parent, path.name)
     largest = max(tensor.elements for tensor in source.tensors)
-    artifacts.require_memory(0.3e9 + 8 * largest, f"quantizing {gguf.name}")
+    machine.require_memory(0.3e9 + 8 * largest, f"quantizing {gguf.name}")
 
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{type_name}")
-    parameters.nthread = threads or os.cpu_count() or 1
+    parameters.nthread = threads or machine.cores()
     with artifacts.making(path) as temporary:
         with tqdm(total=len(source.tensors), desc=f"quantizing to {type_name}", unit="tensor") as bar:
 

@@ -14,7 +14,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from helpers import artifacts, install
+from helpers import artifacts, install, machine
 from helpers.errors import ConversionError, InstallError
 
 COMMIT = "0c1e57098bba43ac29e6e3b677cdceebdd22334f"  # what llama-cpp-python 0.3.36 was built from
@@ -64,7 +64,7 @@ def _fetch(path: Path) -> None:
 def clone(folder: Path) -> None:
     """Fetch the three parts from GitHub at the pinned commit; raise CalledProcessError or TimeoutExpired."""
     folder.mkdir(parents=True)
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    environment = machine.child_environment(GIT_TERMINAL_PROMPT="0")
 
     def git(*arguments: str, seconds: int) -> None:
         command = ["git", "-C", str(folder), *arguments]

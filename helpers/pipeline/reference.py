@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers import artifacts
+from helpers import machine
 from helpers.errors import InputError
 from helpers.pipeline import checkpoint as model_folder
 
@@ -44,7 +44,7 @@ def load(checkpoint: Path) -> PreTrainedModel:
     tensors = model_folder.read(checkpoint).tensors.values()
     stored = sum(tensor.elements * BYTES.get(tensor.dtype, 4) for tensor in tensors)
     largest = max(tensor.elements for tensor in tensors)
-    artifacts.require_memory(stored + 4 * largest + 0.3e9, f"computing with {checkpoint.name} in FP32")
+    machine.require_memory(stored + 4 * largest + 0.3e9, f"computing with {checkpoint.name} in FP32")
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True).eval()
     for module in model.modules():
         if any(True for _ in module.parameters(recurse=False)):

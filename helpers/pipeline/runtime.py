@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers import artifacts, install
-from helpers.errors import InputError, InstallError, ResourceError
+from helpers import install, machine
+from helpers.errors import InputError, InstallError, ResourceError, ServerError
 from helpers.pipeline import gguf_file
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ def load(gguf: Path, n_ctx: int | None = None, threads: int | None = None, **opt
             f"n_ctx={n_ctx:,} is impossible for {gguf.name}: it was trained for {trained:,} tokens and knows no "
             f"positions beyond them. Choose n_ctx between 1 and {trained:,}."
         )
-    artifacts.require_memory(file.file_bytes + kv_cache_bytes(file, n_ctx) + 0.2e9, f"opening {gguf.name}")
-    threads = threads or os.cpu_count()
+    machine.require_memory(file.file_bytes + kv_cache_bytes(file, n_ctx) + 0.2e9, f"opening {gguf.name}")
+    threads = threads or machine.cores()
     options = {"n_threads": threads, "n_threads_batch": threads, "verbose": False} | options
     with log_to() as log:
         try:
@@ -190,7 +189,7 @@ def log_to(on_line: Callable[[str], None] | None = None) -> Iterator[list[str]]:
 def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
     """Run llama-cpp-python's OpenAI-compatible server on 127.0.0.1 and yield its address.
 
-    The server is a process of its own, ended when the block is left. Raises InputError with the
+    The server is a process of its own, ended when the block is left. Raises ServerError with the
     server's last words if it does not answer within `seconds`.
     """
     import socket
@@ -201,16 +200,15 @@ def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
 
     gguf_file.summary(gguf)
     _require_a_build_that_works()
-    artifacts.no_proxy_for_this_machine()
+    machine.no_proxy_for_this_machine()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "llama_cpp.server", "--model", str(gguf), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--n_ctx", str(n_ctx)]
-    environment = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=machine.child_environment())
         try:
             deadline = time.monotonic() + seconds
             while True:
@@ -220,7 +218,7 @@ def serve(gguf: Path, n_ctx: int = 512, seconds: float = 120) -> Iterator[str]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     last = ([line for line in log.read().splitlines() if line.strip()] or ["nothing"])[-1]
-                    raise InputError(
+                    raise ServerError(
                         f"The server for {gguf.name} did not start. It said: {last}. "
                         "Check that the file opens with runtime.load, then try again."
                     )

@@ -1,74 +1,23 @@
-"""How good is a GGUF? Perplexity, KL divergence and agreement with a reference, with honest intervals.
+"""How far is a GGUF from a reference? KL divergence, agreement and recalled facts, with honest intervals.
 
-The convention is llama.cpp's: the text is cut into windows that do not overlap, each begins with the start
-token if the model uses one, and only the second half of each window is scored, so that every scored token
-has at least half a window before it. Tokens of one window depend on each other; therefore all intervals
-take whole windows as the independent unit. A text may also be a list of documents, which are then put one
-after the other between start and end tokens, as the `story` model saw them in training.
+`scoring` runs one file on a text; here two runs on the same tokens are compared. Tokens of one window depend on each
+other; therefore all intervals take whole windows as the independent unit.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers import artifacts
 from helpers.errors import InputError
 from helpers.pipeline import gguf_file, runtime
+from helpers.quality import scoring
+from helpers.quality.scoring import CODES_PER_NAT, Perplexity, Reference
 from helpers.training import stories
-
-if TYPE_CHECKING:
-    from llama_cpp import Llama
-
-CODES_PER_NAT = 2048  # log-probabilities are kept as 16-bit codes: steps of 1/2048 nat, 32 nats deep
-
-
-@dataclass(frozen=True)
-class Perplexity:
-    """What a model said about a text. `losses` (windows, scored tokens): −log p of each token, in nats."""
-
-    name: str
-    windows: np.ndarray  # (windows, tokens) ids
-    losses: np.ndarray
-    bytes: int  # UTF-8 bytes of the scored tokens
-
-    @property
-    def loss(self) -> float:
-        """Mean loss in nats per token."""
-        return float(self.losses.mean(dtype=np.float64))
-
-    @property
-    def value(self) -> float:
-        """The perplexity: among how many equally likely tokens the model seems to choose."""
-        return math.exp(self.loss)
-
-    @property
-    def standard_error(self) -> float:
-        """Standard error of the perplexity, from the spread between windows."""
-        means = self.losses.mean(axis=1, dtype=np.float64)
-        return self.value * float(means.std(ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.inf
-
-    @property
-    def bits_per_byte(self) -> float:
-        """Bits for each byte of text, which can be compared between models with different vocabularies."""
-        return float(self.losses.sum(dtype=np.float64)) / math.log(2) / self.bytes
-
-
-@dataclass(frozen=True)
-class Reference(Perplexity):
-    """A perplexity run that keeps every log-probability, as 16-bit codes: 2 bytes for each logit.
-
-    codes (windows × scored tokens, vocabulary): (largest logit − logit) × CODES_PER_NAT, at most 65535.
-    """
-
-    vocabulary: str
-    codes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -107,36 +56,6 @@ class Comparison:
         return bootstrap(values[what].mean(axis=1))
 
 
-def perplexity(
-    gguf: Path, text: str | Sequence[str], window: int = 512, most: int | None = None, threads: int | None = None
-) -> Perplexity:
-    """Return the perplexity of a GGUF on a text, over at most `most` windows of `window` tokens.
-
-    Raises InputError for a text shorter than a window, a window the model cannot take, or NaN logits.
-    """
-    with _Model(gguf, text, window, most, threads) as model:
-        losses = np.stack([_losses(logits, targets) for logits, targets in model.scored()])
-        return Perplexity(gguf.stem, model.windows, model.checked(losses), model.scored_bytes())
-
-
-def reference(
-    gguf: Path, text: str | Sequence[str], window: int = 512, most: int | None = None, threads: int | None = None
-) -> Reference:
-    """As `perplexity`, and keep all log-probabilities for `compare`. Raises ResourceError if memory is short."""
-    with _Model(gguf, text, window, most, threads) as model:
-        rows = len(model.windows) * model.count
-        artifacts.require_memory(
-            2 * rows * model.vocabulary_size, f"keeping {rows:,} × {model.vocabulary_size:,} logits"
-        )
-        codes = np.empty((rows, model.vocabulary_size), np.uint16)
-        losses = []
-        for i, (logits, targets) in enumerate(model.scored()):
-            losses.append(_losses(logits, targets))
-            _encode(logits, out=codes[i * model.count : (i + 1) * model.count])
-        checked = model.checked(np.stack(losses))
-        return Reference(gguf.stem, model.windows, checked, model.scored_bytes(), model.vocabulary, codes)
-
-
 def compare(
     reference_run: Reference | Path, candidate: Path, text: str | Sequence[str], threads: int | None = None, **options
 ) -> Comparison:
@@ -144,14 +63,14 @@ def compare(
 
     Raises InputError if the vocabularies differ or if the reference was made from another text.
     """
-    base = reference_run if isinstance(reference_run, Reference) else reference(reference_run, text, **options)
+    base = reference_run if isinstance(reference_run, Reference) else scoring.reference(reference_run, text, **options)
     window, most = base.windows.shape[1], len(base.windows)
-    if _vocabulary(gguf_file.summary(candidate)) != base.vocabulary:
+    if scoring.vocabulary(gguf_file.summary(candidate)) != base.vocabulary:
         raise InputError(
             f"{candidate.name} and {base.name} have different vocabularies. Probabilities of different tokens cannot "
             "be compared one by one. Compare bits per byte instead."
         )
-    with _Model(candidate, text, window, most, threads) as model:
+    with scoring.Scorer(candidate, text, window, most, threads) as model:
         if not np.array_equal(model.windows, base.windows):
             raise InputError(
                 f"The reference {base.name} was made from another text. KL divergence compares the same tokens. "
@@ -160,32 +79,13 @@ def compare(
         losses, divergences, agreements = [], [], []
         codes = np.empty((model.count, model.vocabulary_size), np.uint16)
         for i, (logits, targets) in enumerate(model.scored()):
-            losses.append(_losses(logits, targets))
+            losses.append(scoring.losses_of(logits, targets))
             theirs = base.codes[i * model.count : (i + 1) * model.count]
-            _encode(logits, out=codes)
+            scoring.encode(logits, out=codes)
             divergences.append(_divergence(theirs, codes))
             agreements.append(theirs.argmin(axis=1) == codes.argmin(axis=1))
         run = Perplexity(candidate.stem, model.windows, model.checked(np.stack(losses)), base.bytes)
     return Comparison(run, base, np.stack(divergences), np.stack(agreements))
-
-
-def checkpoint_perplexity(checkpoint: Path, like: Perplexity) -> Perplexity:
-    """Score a Hugging Face checkpoint with PyTorch, in float32, on the windows of another run."""
-    import torch
-    from tqdm.auto import tqdm
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True).eval()
-    first = like.windows.shape[1] // 2
-    losses = []
-    with torch.inference_mode():
-        for window in tqdm(
-            like.windows, desc=f"scoring {checkpoint.name}", unit="window", disable=len(like.windows) < 3
-        ):
-            ids = torch.from_numpy(window.astype(np.int64))[None]
-            logits = model(ids).logits[0, first:-1]
-            losses.append(torch.nn.functional.cross_entropy(logits, ids[0, first + 1 :], reduction="none").numpy())
-    return Perplexity(checkpoint.name, like.windows, np.stack(losses), like.bytes)
 
 
 def recall(gguf: Path, probes: Sequence[stories.Probe], threads: int | None = None) -> np.ndarray:
@@ -205,133 +105,21 @@ def bootstrap(values: np.ndarray, rounds: int = 10_000, seed: int = 0) -> tuple[
     """Return the 95 % interval of the mean of independent values, by drawing them again with replacement.
 
     For a paired comparison pass the differences. With fewer than about ten values it is only a rough guide.
+    Raises InputError for fewer than two, which cannot show how much they vary.
     """
+    from scipy import stats
+
     values = np.asarray(values, np.float64)
-    drawn = np.random.default_rng(seed).integers(0, len(values), (rounds, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
-
-
-class _Model:
-    """A GGUF opened for scoring one text: its windows, and the logits of their second halves."""
-
-    def __init__(self, gguf: Path, text: str | Sequence[str], window: int, most: int | None, threads: int | None):
-        self.path = Path(gguf)
-        if not "".join(text).strip():
-            raise InputError("The text is empty. There is nothing to predict. Pass a text of a few thousand words.")
-        if window < 8 or window % 2:
-            raise InputError(
-                f"A window of {window} tokens is not possible. Half of it is scored. Use an even number, 8 or more."
-            )
-        file = gguf_file.summary(self.path)
-        self.vocabulary_size = len(file.metadata.get("tokenizer.ggml.tokens", []))
-        self.vocabulary = _vocabulary(file)
-        self.first, self.count = window // 2, window - 1 - window // 2
-        needed = 2 * 4 * (window // 2) * self.vocabulary_size  # llama.cpp's logits and our working copy
-        artifacts.require_memory(file.file_bytes + needed + 0.2e9, f"scoring {self.path.name} with windows of {window}")
-        self.llm: Llama = runtime.load(self.path, n_ctx=window, threads=threads, n_batch=window, n_ubatch=window)
-        try:
-            self.windows = self._windows(text, window, most)
-        except BaseException:
-            self.llm.close()
-            raise
-
-    def __enter__(self) -> _Model:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.llm.close()
-
-    def _windows(self, text: str | Sequence[str], window: int, most: int | None) -> np.ndarray:
-        """Return the ids (windows, tokens); the rest of the text that fills no window is left out."""
-        adds_start = (
-            self.llm.metadata.get("tokenizer.ggml.add_bos_token", "true") == "true" and self.llm.token_bos() >= 0
+    if len(values) < 2:
+        raise InputError(
+            f"An interval needs at least two values, not {len(values)}. Only several values show how much they vary. "
+            "Score a longer text, use smaller windows, or ask more questions."
         )
-        if isinstance(text, str):
-            ids = self.llm.tokenize(text.encode(), add_bos=adds_start, special=False)
-        else:
-            ids = []
-            for document in text:
-                ids += [*self.llm.tokenize(document.encode(), add_bos=adds_start, special=False), self.llm.token_eos()]
-        count = len(ids) // window if most is None else min(most, len(ids) // window)
-        if count < 1:
-            raise InputError(
-                f"The text has {len(ids):,} tokens, a window takes {window:,}. At least one whole window is scored. "
-                "Use a longer text or a smaller window."
-            )
-        windows = np.array(ids[: count * window], np.int32).reshape(count, window)
-        if adds_start:
-            windows[:, 0] = self.llm.token_bos()
-        return windows
-
-    def scored(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (logits, targets) of each window: (scored, vocabulary) float32, valid until the next one, and ids."""
-        import llama_cpp
-        from tqdm.auto import tqdm
-
-        window = self.windows.shape[1]
-        batch = llama_cpp.llama_batch_init(window, 0, 1)
-        try:
-            batch.n_tokens = window
-            np.ctypeslib.as_array(batch.pos, (window,))[:] = np.arange(window)
-            np.ctypeslib.as_array(batch.n_seq_id, (window,))[:] = 1
-            for i in range(window):
-                batch.seq_id[i][0] = 0
-            wanted = np.ctypeslib.as_array(batch.logits, (window,))
-            wanted[:] = 0
-            wanted[self.first : -1] = 1  # the last token's prediction lies outside the window
-            for ids in tqdm(
-                self.windows, desc=f"scoring {self.path.stem}", unit="window", disable=len(self.windows) < 3
-            ):
-                np.ctypeslib.as_array(batch.token, (window,))[:] = ids
-                llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.llm.ctx), True)
-                if llama_cpp.llama_decode(self.llm.ctx, batch) != 0:
-                    raise InputError(
-                        f"llama.cpp could not run {self.path.name} on a window of {window} tokens. Memory may be "
-                        "short. Use a smaller window or close other programs."
-                    )
-                pointer = llama_cpp.llama_get_logits(self.llm.ctx)
-                yield np.ctypeslib.as_array(pointer, (self.count, self.vocabulary_size)), ids[self.first + 1 :]
-        finally:
-            llama_cpp.llama_batch_free(batch)
-
-    def checked(self, losses: np.ndarray) -> np.ndarray:
-        if not np.isfinite(losses).all():
-            raise InputError(
-                f"{self.path.name} gives NaN or infinite scores. Its weights are damaged, or overflow in this format. "
-                "Make the file again, from BF16 or FP32 weights."
-            )
-        return losses
-
-    def scored_bytes(self) -> int:
-        scored = self.windows[:, self.first + 1 :].ravel()
-        ids, counts = np.unique(scored, return_counts=True)
-        lengths = [len(self.llm.detokenize([int(i)])) for i in ids]  # start and end tokens have no bytes
-        return int(np.dot(lengths, counts))
-
-
-def _vocabulary(file: gguf_file.Summary) -> str:
-    """Return a fingerprint of a file's vocabulary."""
-    tokens = file.metadata.get("tokenizer.ggml.tokens", [])
-    return hashlib.sha256("\0".join(map(str, tokens)).encode()).hexdigest()
-
-
-def _losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return −log softmax(logits)[target] of each row, in nats; a few rows at a time stay in the cache."""
-    losses = np.empty(len(targets), np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for i, (row, target) in enumerate(zip(logits, targets, strict=True)):
-            largest = row.max()
-            losses[i] = np.log(np.exp(row - largest).sum(dtype=np.float32)) + largest - row[target]
-    return losses
-
-
-def _encode(logits: np.ndarray, out: np.ndarray) -> None:
-    """Write each row as codes below its largest logit, see CODES_PER_NAT."""
-    for row, codes in zip(logits, out, strict=True):
-        below = (row.max() - row) * np.float32(CODES_PER_NAT)
-        np.minimum(below + np.float32(0.5), 65535, out=below)
-        codes[:] = below
+    at_once = max(1, 2**22 // len(values))  # rounds drawn together: 32 MB of values
+    interval = stats.bootstrap(
+        (values,), np.mean, n_resamples=rounds, batch=at_once, method="percentile", rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def _divergence(reference_codes: np.ndarray, candidate_codes: np.ndarray) -> np.ndarray:

@@ -15,23 +15,12 @@ from __future__ import annotations
 import functools
 import random
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from helpers.training.story_grammar import (
-    COLOURS,
-    FOODS,
-    HOMES,
-    NAME_ENDS,
-    NAME_STARTS,
-    PHRASES,
-    PLOTS,
-    PROBES,
-    SPECIES,
-    TRADES,
-    TREASURES,
-)
-
+GRAMMAR = tomllib.loads(Path(__file__).with_name("story_grammar.toml").read_text(encoding="utf-8"))  # all the words
 WORLD_SEED = 7
 CHARACTERS = 500
 FACTS = ("species", "home", "colour", "treasure", "food", "trade", "friend")
@@ -71,18 +60,19 @@ class Probe:
 def world() -> tuple[Character, ...]:
     """Return the 500 characters, always the same."""
     rng = random.Random(WORLD_SEED)
-    names = [start + end for start in NAME_STARTS for end in NAME_ENDS]
+    words = GRAMMAR["facts"]
+    names = [start + end for start in GRAMMAR["names"]["starts"] for end in GRAMMAR["names"]["ends"]]
     names = _shuffled(rng, names)[:CHARACTERS]
     friends = names[1:] + names[:1]  # one large ring of friends: nobody is their own friend
     return tuple(
         Character(
             name=name,
-            species=_pick(rng, SPECIES),
-            home=_pick(rng, HOMES),
-            colour=_pick(rng, COLOURS),
-            treasure=_pick(rng, TREASURES),
-            food=_pick(rng, FOODS),
-            trade=_pick(rng, TRADES),
+            species=_pick(rng, words["species"]),
+            home=_pick(rng, words["home"]),
+            colour=_pick(rng, words["colour"]),
+            treasure=_pick(rng, words["treasure"]),
+            food=_pick(rng, words["food"]),
+            trade=_pick(rng, words["trade"]),
             friend=friend,
         )
         for name, friend in zip(names, friends, strict=True)
@@ -111,7 +101,7 @@ def probes(seed: int = 3, count: int = 500) -> list[Probe]:
         hero = _pick(rng, world())
         fact = _pick(rng, FACTS)
         values: Values = {"a": hero, "b": people[hero.friend]}
-        prompt = _fill(rng, PROBES[fact], values)
+        prompt = _fill(rng, GRAMMAR["probes"][fact], values)
         result.append(Probe(hero.name, fact, prompt, getattr(hero, fact)))
     return result
 
@@ -123,8 +113,8 @@ def _story(rng: random.Random) -> str:
     while other.name in (hero.name, hero.friend):
         other = _pick(rng, world())
     values: Values = {"a": hero, "b": people[hero.friend], "c": other}
-    plot = _pick(rng, PLOTS)
-    return _fill(rng, " ".join(_pick(rng, variants) for variants in plot), values)
+    plot = _pick(rng, GRAMMAR["plots"])
+    return _fill(rng, " ".join(_pick(rng, variants) for variants in plot["sentences"]), values)
 
 
 def _fill(rng: random.Random, text: str, values: Values) -> str:
@@ -138,7 +128,7 @@ def _fill(rng: random.Random, text: str, values: Values) -> str:
         key, fact = match.groups()
         if fact:
             return getattr(values[key], fact)
-        return _pick(rng, PHRASES[key])
+        return _pick(rng, GRAMMAR["phrases"][key])
 
     while slot.search(text):
         text = slot.sub(replace, text)

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -202,6 +203,36 @@ def test_wrong_answers_are_refused_with_a_hint(name, answer):
     verdict = ALL[name](answer)
     assert not verdict.correct
     assert len(verdict.text) > 15 and repr(verdict).startswith("○ Not yet")
+
+
+def _kron_of_copies(a, b, x):
+    """Right, and builds the product in a function of its own, of arrays of its own."""
+    return (lambda p, q: np.kron(p.copy(), q.tolist()))(a, b) @ x
+
+
+def _torch_kron(a, b, x):
+    import torch
+
+    return torch.kron(torch.tensor(a), torch.tensor(b)).numpy() @ x
+
+
+@pytest.mark.parametrize("answer", [_kron_of_copies, _torch_kron, lambda a, b, x, kron=np.kron: kron(a, b) @ x])
+def test_however_the_kronecker_product_is_built(answer):
+    assert "builds the product" in ALL["kronecker_multiply"](answer).text
+
+
+def test_ways_to_multiply_without_the_kronecker_product():
+    multiply = ALL["kronecker_multiply"]
+    assert multiply(lambda a, b, x: (a @ x.reshape(4, 5) @ b.T).ravel()).correct
+    assert multiply(lambda a, b, x: np.einsum("ij,kl,jl->ik", a, b, x.reshape(4, 5)).ravel()).correct
+    assert multiply(lambda a, b, x: [p @ x.reshape(4, 5) @ q for p in a for q in b]).correct
+
+
+def test_checking_leaves_numpy_and_the_profiler_alone():
+    original, seen = np.kron, []
+    before = sys.getprofile()
+    ALL["kronecker_multiply"](lambda a, b, x: seen.append(np.kron) or 1 / 0)
+    assert seen == [original] and np.kron is original and sys.getprofile() is before
 
 
 @pytest.mark.parametrize("name", ALL)

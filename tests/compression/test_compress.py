@@ -174,7 +174,7 @@ class TestKronecker:
         rows, columns = np.random.default_rng(0).permutation(12), np.random.default_rng(1).permutation(20)
         a, b = kronecker.nearest(w[rows][:, columns], (3, 2), 4)
         bias = random(12, seed=3).double()
-        layer = kronecker.linear(a, b, rows, columns, bias)
+        layer = kronecker.KroneckerLinear(a, b, rows, columns, bias)
         dense = torch.empty_like(w)
         dense[np.ix_(rows, columns)] = kronecker.product(a, b)
         assert torch.allclose(layer(x), x @ dense.T + bias, atol=1e-10)
@@ -187,6 +187,16 @@ class TestKronecker:
         (x @ full.T + bias).square().sum().backward()
         for ours, theirs in zip((layer.a.grad, layer.b.grad), parameters, strict=True):
             assert torch.allclose(ours, theirs.grad, atol=1e-8)
+
+    def test_layers_are_of_one_class_and_can_be_saved(self):
+        a, b = kronecker.nearest(random(12, 20), (3, 2), 2)
+        one, other = kronecker.KroneckerLinear(a, b, np.arange(12)[::-1]), kronecker.KroneckerLinear(a, b + 1)
+        assert type(one) is type(other) and (one.in_features, one.out_features) == (20, 12)
+        again = kronecker.KroneckerLinear(torch.zeros_like(a), torch.zeros_like(b), np.arange(12))
+        again.load_state_dict(one.state_dict())
+        x = random(4, 20)
+        assert torch.equal(again(x), one(x)) and not torch.equal(other(x), one(x))
+        assert torch.equal(copy.deepcopy(one)(x), one(x))
 
     def test_shapes_that_do_not_factor_are_told_those_that_do(self):
         with pytest.raises(

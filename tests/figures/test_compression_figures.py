@@ -1,7 +1,6 @@
 """The figures of Part IV are tested by their data."""
 
 import numpy as np
-import pytest
 
 from helpers.figures import compression as figures
 
@@ -36,10 +35,3 @@ def test_plane_joins_and_names_what_nothing_beats():
     assert {text.get_text() for text in axes.texts} == {"small", "best"}
     assert [tuple(point) for point in zip(*axes.lines[0].get_data(), strict=True)] == [(1, 9), (4, 2)]
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"a", "b"}
-
-
-def test_bars():
-    (axes,) = figures.bars({"top": (2, 1, 3), "bottom": (4, 4, 4)}, "loss", "title", reference=1.5).axes
-    assert [bar.get_width() for bar in axes.patches] == [4, 2]
-    assert [text.get_text() for text in axes.texts] == ["4.00", "2.00"]
-    assert axes.lines[-1].get_xdata()[0] == pytest.approx(1.5)

@@ -120,9 +120,9 @@ class TestQuantize:
         assert sum(bar.get_height() for bar in above.patches) == 1000
         assert len(below.patches) == 3 and sum(bar.get_height() for bar in below.patches) == 1000
 
-    def test_curves(self):
+    def test_errors(self):
         x = np.array([1.0, 2.0, 4.0])
-        (axes,) = integer_figures.curves(x, {"a": np.array([3.0, 1.0, 2.0])}, ("x", "y"), "title", minima=True).axes
+        (axes,) = integer_figures.errors(x, {"a": np.array([3.0, 1.0, 2.0])}, ("x", "y"), "title", minima=True).axes
         assert axes.lines[1].get_data()[0] == 2 and axes.lines[1].get_data()[1] == 1
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "y")
 
@@ -134,10 +134,6 @@ class TestQuantize:
             15,
             20,
         ]
-
-    def test_bars(self):
-        (axes,) = integer_figures.bars({"a": 1.0, "b": 3.0}, "unit", "title", {"a": "x", "b": "y"}).axes
-        assert widths(axes) == [3, 1] and texts(axes) == [" 3  y", " 1  x"] and axes.get_xlabel() == "unit"
 
     def test_levels(self):
         x = np.random.default_rng(0).standard_normal(1000)

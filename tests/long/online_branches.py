@@ -128,8 +128,8 @@ BRANCHES = [
     Branch(PIPELINE + "llama_tools.py", "", "GitHub answers", 'git("fetch", "--depth"'),
     Branch(PIPELINE + "llama_tools.py", "", "GitHub answers", 'shutil.rmtree(folder / ".git")'),
     # publishing
-    Branch(HUB + "publish.py", "not here.rehearsal", TOKEN, "with contextlib.suppress(ConnectionError):"),
-    Branch(HUB + "publish.py", "", "a Hub or a firewall without Xet", "with without_xet():"),
+    Branch(HUB + "publishing.py", "not here.rehearsal", TOKEN, "with contextlib.suppress(ConnectionError):"),
+    Branch(HUB + "publishing.py", "", "a Hub or a firewall without Xet", "with without_xet():"),
     Branch("07-06", "here.rehearsal", TOKEN, "first 07: Hugging Face Hub because"),
     Branch("tools/run.py", "where['rehearsal']", TOKEN, "run: on the Hugging Face Hub (private)"),
 ]
@@ -159,7 +159,10 @@ WORDS = re.compile(
 SEARCHED = [
     *sorted((artifacts.ROOT / HUB).glob("*.py")),
     *(artifacts.ROOT / PIPELINE / name for name in ("catalogue.py", "llama_tools.py", "reference.py")),
-    *(artifacts.ROOT / name for name in ("helpers/artifacts.py", "helpers/figures/pipeline.py", "tools/run.py")),
+    *(
+        artifacts.ROOT / name
+        for name in ("helpers/artifacts.py", "helpers/machine.py", "helpers/figures/pipeline.py", "tools/run.py")
+    ),
 ]
 NOTEBOOKS = ("04", "05", "06", "07", "08", "12")
 

@@ -14,8 +14,8 @@ import psutil
 from soak_ground import PRODUCTS, REFUSED, STORY, BrokenError, Ground, Run
 
 from helpers import artifacts
-from helpers.pipeline.hub import publish
-from helpers.pipeline.rehearsal import RehearsalHub
+from helpers.pipeline.hub.publishing import checksums
+from helpers.pipeline.rehearsal.store import describe
 
 # What hits a process at its moment
 
@@ -182,9 +182,9 @@ def judged(ground: Ground, run: Run, path: Path, good: Path, remedy: Path) -> st
     if artifacts.sha256(path) == artifacts.sha256(good):
         ground.require_whole()
         return "made again"
-    listed = RehearsalHub.describe(good, good.name)
+    listed = describe(good, good.name)
     sibling = types.SimpleNamespace(size=listed.size, blob_id=listed.oid, lfs=listed if listed.lfs else None)
-    expected, found = publish.checksums(path, sibling)
+    expected, found = checksums(path, sibling)
     if found == expected:
         raise BrokenError(f"{path.name} was damaged, and its checksum does not tell")
     artifacts.remove(remedy)

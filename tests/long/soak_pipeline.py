@@ -48,7 +48,7 @@ def pipeline() -> dict:
     step("download")
     folder = artifacts.folder("downloads") / NAME
     with artifacts.making(folder) as temporary:
-        hub.download(published.repo, published.revision, temporary, ("*",), here.endpoint)
+        hub.download(published.repo, published.revision, temporary, ("*",), here.endpoint, here.token)
     back = {path.name: artifacts.sha256(folder / path.name) for path in files}
     assert back == published.files, "what comes back is what was published"
     return {"answer": answer, "files": back}

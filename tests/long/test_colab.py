@@ -57,7 +57,7 @@ def test_a_stamped_notebook_knows_its_repository(repository, path):
 def test_the_address_leads_to_the_working_tree(repository, surroundings, empty):
     clone = ["git", "clone", "--quiet", "--depth", "1", colab.address(), "course"]
     subprocess.run(clone, cwd=empty, env=surroundings, check=True)
-    for name in ("helpers/convert.py", "constraints.txt", "data/story/model.safetensors"):
+    for name in ("helpers/pipeline/convert.py", "constraints.txt", "data/story/model.safetensors"):
         assert artifacts.sha256(empty / "course" / name) == artifacts.sha256(artifacts.ROOT / name), name
 
 

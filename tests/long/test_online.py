@@ -96,7 +96,7 @@ def make_runs(ground: Ground) -> dict[str, str]:
     """Run everything once; return what was printed, by name of the run."""
     said = {"run": ground.run_notebooks(["main"], "first")}
     said["receipt"] = (ground.artifacts / "published.json").read_text()
-    ground.run_cells("12", ("12-02", "12-03", "12-04", "12-13", "12-18"), "first")
+    ground.run_cells("12", ("12-02", "12-03", "12-13", "12-18"), "first")
     ground.run_notebooks(["07"], "read", ground.environment(token=READ))
     ground.run_notebooks(["04"], "mirror", ground.environment("mirror"))
     more = {name: {} for name in PROGRAMS} | {"github": github(ground)}

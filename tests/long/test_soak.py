@@ -98,7 +98,7 @@ def test_damage_that_no_checksum_tells_is_seen(ground, monkeypatch):
     path = ground.artifacts / "gguf" / "soaked-F16.gguf"
     good = ground.reference.artifacts / "gguf" / path.name
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(soak_faults.publish, "checksums", lambda *a: ("same", "same"))
+    monkeypatch.setattr(soak_faults, "checksums", lambda *a: ("same", "same"))
     with pytest.raises(BrokenError, match="checksum does not tell"):
         judged(ground, Run(0, json.dumps({}), {}), path, good, path)
 

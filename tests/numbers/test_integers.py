@@ -188,6 +188,33 @@ def test_bits_per_weight_counts_the_scales():
     assert shifted.nbytes == 4 * 64 // 2 + 8 * 4 + 8
 
 
+def test_a_grid_gives_its_own_values_back():
+    """Every code of a grid stands for a number whose code it is; beyond the ends lie the ends."""
+    for made in (integers.absmax([-3, 1]), integers.zero_point([-1, 3], 4), integers.ternary([2, -1, 0.1])):
+        codes = np.arange(made.low, made.high + 1).astype(made.codes.dtype)
+        assert made.grid.encode(made.grid.decode(codes)).codes.tolist() == codes.tolist()
+        assert made.grid.encode(np.float32([-1e9, 1e9])).codes.tolist() == [made.low, made.high]
+
+
+def test_groups_lie_beside_their_scales():
+    x = np.arange(24, dtype=np.float32).reshape(2, 12)
+    assert integers.absmax(x, block=4).grid.grouped(x).shape == (2, 3, 4)
+    assert integers.absmax(x, axis=0).grid.grouped(x) is x
+
+
+def test_the_search_for_a_limit_ends_at_the_best_of_its_75_tries():
+    """By brute force, each row alone: the 60 coarse shares, then the 15 fine ones around the best of them."""
+    x = np.random.default_rng(4).standard_t(3, (5, 64)).astype(np.float32)
+    for row, scale in zip(x, integers.absmax(x, 4, axis=0, clip="mse").scale.ravel(), strict=True):
+        largest = float(np.abs(row).max())
+        tried = {}
+        for factors in (np.geomspace(1, 0.01, 60), np.geomspace(0.93, 1.07, 15)):
+            centre = min(tried, key=tried.get, default=1.0)
+            for share in np.minimum(centre * factors, 1):
+                tried.setdefault(share, integers.mse(row, integers.absmax(row, 4, clip=share * largest).dequantize()))
+        assert scale == np.float32(min(tried, key=tried.get) * largest / 7)
+
+
 def test_static_quantization_uses_the_old_range():
     grid = integers.absmax(np.float32([-1, 1]))
     assert grid.encode(np.float32([2, 0.5, -9, 0])).codes.tolist() == [127, 64, -127, 0]

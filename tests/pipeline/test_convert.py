@@ -23,6 +23,25 @@ from helpers.errors import CheckpointError, ConversionError, CourseError, InputE
 from helpers.pipeline import catalogue, convert, gguf_file, llama_tools
 from helpers.pipeline.checkpoint import header
 
+KEPT: dict[str, bytes] = {}  # by a digest of the checkpoint's files and the type: what the real converter made of them
+
+
+@pytest.fixture
+def once(monkeypatch):
+    """The real converter, but what it made of the very same files in these tests is not made again."""
+    original = convert.run_converter
+
+    def remembered(command, name):
+        folder, out, outtype = Path(command[2]), Path(command[4]), command[6]
+        sums = [(path.name, artifacts.sha256(path)) for path in sorted(folder.iterdir())]
+        key = repr((folder.name, sums, outtype))
+        if key not in KEPT:
+            original(command, name)
+            KEPT[key] = out.read_bytes()
+        out.write_bytes(KEPT[key])
+
+    monkeypatch.setattr(convert, "run_converter", remembered)
+
 
 def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -87,7 +106,7 @@ def test_quantizing_is_repeatable(story_f16, tmp_path):
     assert convert.requantize(copy, "Q4_K_M", threads=1).read_bytes() == first
 
 
-def test_what_exists_is_reused_and_what_changed_is_made_again(elsewhere, checkpoint):
+def test_what_exists_is_reused_and_what_changed_is_made_again(elsewhere, checkpoint, once):
     first = convert.to_gguf(checkpoint, "q8_0")
     made = first.stat().st_mtime_ns
     assert convert.to_gguf(checkpoint, "Q8_0") == first and first.stat().st_mtime_ns == made
@@ -214,7 +233,7 @@ def test_disk_that_fills_up_while_quantizing(story_f16, monkeypatch):
         convert.requantize(story_f16, "Q5_1")
 
 
-def test_folders_of_the_same_name_do_not_get_each_others_file(elsewhere, checkpoint, tmp_path):
+def test_folders_of_the_same_name_do_not_get_each_others_file(elsewhere, checkpoint, tmp_path, once):
     other = tmp_path / "other" / checkpoint.name
     shutil.copytree(checkpoint, other)
     config = json.loads((other / "config.json").read_text())
@@ -224,7 +243,7 @@ def test_folders_of_the_same_name_do_not_get_each_others_file(elsewhere, checkpo
         assert metadata["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(epsilon)
 
 
-def test_a_note_never_speaks_for_a_file_it_was_not_written_for(elsewhere, checkpoint, tmp_path, monkeypatch):
+def test_a_note_never_speaks_for_a_file_it_was_not_written_for(elsewhere, checkpoint, tmp_path, once, monkeypatch):
     """Killed after the conversion of a second folder of that name, before its note is written."""
     path = convert.to_gguf(checkpoint, "f16")
     first = path.read_bytes()
@@ -239,7 +258,7 @@ def test_a_note_never_speaks_for_a_file_it_was_not_written_for(elsewhere, checkp
     assert convert.to_gguf(checkpoint, "f16").read_bytes() == first
 
 
-def test_another_tokenizer_makes_another_file(elsewhere, checkpoint):
+def test_another_tokenizer_makes_another_file(elsewhere, checkpoint, once):
     first = convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns
     assert convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns == first, "nothing changed, nothing is made"
     os.utime(checkpoint / "tokenizer.model", (1, 1))  # even if it is older than the file
@@ -265,7 +284,7 @@ def test_a_disk_that_is_full_in_the_middle_of_converting(elsewhere, checkpoint, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of a file's size works as a full disk on Linux")
-def test_a_disk_that_is_full_in_the_middle_of_quantizing(elsewhere, checkpoint, request):
+def test_a_disk_that_is_full_in_the_middle_of_quantizing(elsewhere, checkpoint, once, request):
     f16 = convert.to_gguf(checkpoint, "f16")
     request.getfixturevalue("full_disk")
     with pytest.raises(ResourceError, match="The disk filled up while quantizing"):
@@ -274,7 +293,7 @@ def test_a_disk_that_is_full_in_the_middle_of_quantizing(elsewhere, checkpoint, 
 
 
 @pytest.mark.parametrize("keep", [0, 1000, -1000])
-def test_a_result_that_was_cut_is_made_again(elsewhere, checkpoint, keep):
+def test_a_result_that_was_cut_is_made_again(elsewhere, checkpoint, once, keep):
     """A copy that stopped, or a crash of the system: the date is good, the file is not."""
     f16 = convert.to_gguf(checkpoint, "f16")
     q4_0 = convert.requantize(f16, "Q4_0")
@@ -367,7 +386,7 @@ def test_interrupting_ends_the_converter_and_the_next_run_works(elsewhere, check
 
 
 @pytest.mark.parametrize("step", ["convert", "requantize"])
-def test_a_killed_notebook_leaves_nothing_that_is_used(elsewhere, checkpoint, step):
+def test_a_killed_notebook_leaves_nothing_that_is_used(elsewhere, checkpoint, once, step):
     """The whole process dies half-way: only a .partial file may remain, and the next run replaces it."""
     code = "from pathlib import Path; from helpers import artifacts; from helpers.pipeline import convert\n"
     code += f"p = convert.to_gguf(Path({str(checkpoint)!r}), 'f16')\n" if step == "requantize" else ""
@@ -395,9 +414,9 @@ def test_no_token_reaches_the_converter(elsewhere, checkpoint, tmp_path, monkeyp
 # Reading GGUF files
 
 
-@pytest.mark.parametrize("type_name", ["F16", "Q4_K_M", "Q2_K"])
-def test_summary_equals_ggufs_own_reader(smollm2_f16, type_name):
-    path = smollm2_f16 if type_name == "F16" else convert.requantize(smollm2_f16, type_name)
+@pytest.mark.parametrize("which", ["smollm2", "story in Q4_K_M", "story in Q2_K"])
+def test_summary_equals_ggufs_own_reader(story_f16, smollm2_f16, which):
+    path = smollm2_f16 if which == "smollm2" else convert.requantize(story_f16, which.split()[-1])
     ours, reader = convert.summary(path), gguf.GGUFReader(path)
     assert ours.metadata == {k: f.contents() for k, f in reader.fields.items() if not k.startswith("GGUF.")}
     for mine, theirs in zip(ours.tensors, reader.tensors, strict=True):

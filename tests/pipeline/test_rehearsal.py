@@ -1,13 +1,15 @@
 """The rehearsal Hub, driven by the unmodified huggingface_hub client through every endpoint it speaks."""
 
 import hashlib
-import io
 import os
+import socket
 import urllib.error
 import urllib.request
 
 import pytest
 from huggingface_hub import HfApi, errors, hf_hub_download, snapshot_download
+
+from helpers import artifacts
 
 CARD = b"---\nlicense: mit\n---\n# A card\n"
 
@@ -78,7 +80,7 @@ def test_upload_with_a_wrong_checksum_is_refused(server):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
     assert caught.value.code == 400
-    assert not server.content("0" * 64).exists()
+    assert not server.store.content("0" * 64).exists()
 
 
 def test_folder_tree_and_deletions(api, repo, tmp_path):
@@ -195,7 +197,7 @@ def test_upload_cut_at_three_places_is_repaired(api, repo, server, after):
     server.cut("PUT", "/lfs/", after=after)
     api.upload_file(path_or_fileobj=content, path_in_repo="m.gguf", repo_id=repo)
     assert api.get_paths_info(repo, ["m.gguf"])[0].lfs.sha256 == hashlib.sha256(content).hexdigest()
-    assert not list(server._folder.glob("part-*")), "no half upload is kept"
+    assert not list(server.store.folder.glob("part-*")), "no half upload is kept"
 
 
 def test_503_is_retried_by_the_client(api, repo, server):
@@ -206,7 +208,8 @@ def test_503_is_retried_by_the_client(api, repo, server):
 
 def test_it_listens_on_this_machine_only(server):
     assert server.endpoint.startswith("http://127.0.0.1:")
-    assert server._server.server_address[0] == "127.0.0.1"
+    with pytest.raises(OSError):  # a second address of the same machine
+        socket.create_connection(("127.0.0.2", int(server.endpoint.rpartition(":")[2])), timeout=1)
 
 
 def test_unknown_endpoint_is_named(server):
@@ -221,8 +224,52 @@ def test_stopping_deletes_everything_and_killed_hubs_are_cleaned_up(tmp_path):
     abandoned = tmp_path / "rehearsal-hub-999999999-abcd"  # no process has that number
     abandoned.mkdir()
     hub = RehearsalHub(tmp_path).start()
-    folder = hub._folder
-    hub.store(io.BytesIO(b"x").getvalue(), "x.txt")
+    folder = hub.store.folder
+    hub.store.add(b"x", "x.txt")
     assert folder.exists() and not abandoned.exists()
     hub.stop()
     assert not folder.exists()
+
+
+def test_model_info_tells_what_the_files_say(server, api):
+    server.host("course/story", artifacts.ROOT / "data" / "story")
+    told = api.model_info("course/story", files_metadata=True)
+    assert told.config["architectures"] == ["LlamaForCausalLM"] and told.config["model_type"] == "llama"
+    parsed = api.get_safetensors_metadata("course/story")
+    assert dict(told.safetensors.parameters) == parsed.parameter_count and told.safetensors.total > 10**6
+    assert all(sibling.size is not None for sibling in told.siblings)
+
+
+def test_model_info_shows_the_card(api, repo):
+    card = b"---\nlicense: mit\ntags: [gguf, story]\nlibrary_name: llama.cpp\npipeline_tag: text-generation\n---\n"
+    api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo)
+    told = api.model_info(repo)
+    assert told.card_data["license"] == "mit" and told.pipeline_tag == "text-generation"
+    assert {"gguf", "story", "llama.cpp", "license:mit"} <= set(told.tags)
+    with pytest.raises(ValueError, match="broken"):
+        api.upload_file(path_or_fileobj=b"---\na: [b\n---\n", path_in_repo="README.md", repo_id=repo)
+
+
+def test_a_repository_may_have_a_single_name(server, api, tmp_path):
+    (tmp_path / "m" / "inner").mkdir(parents=True)
+    (tmp_path / "m" / "inner" / "a b.txt").write_text("found")
+    server.host("gpt2", tmp_path / "m")
+    assert api.model_info("gpt2").id == "gpt2" and api.list_repo_files("gpt2") == ["inner/a b.txt"]
+    path = hf_hub_download("gpt2", "inner/a b.txt", endpoint=server.endpoint, local_dir=tmp_path / "o")
+    assert open(path).read() == "found"
+
+
+def test_a_revision_with_a_slash_is_one_revision(api, repo):
+    with pytest.raises(errors.RevisionNotFoundError, match="refs/pr/1"):
+        api.model_info(repo, revision="refs/pr/1")
+
+
+def test_a_gated_repository_opens_to_a_token_that_was_let_in(server, api, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    server.host("meta/gated", tmp_path / "m", gated=True)
+    server.repos["meta/gated"].let_in.add(server.token)
+    api.auth_check("meta/gated")
+    api.hf_hub_download("meta/gated", "config.json", local_dir=tmp_path / "o")
+    with pytest.raises(errors.GatedRepoError):
+        HfApi(endpoint=server.endpoint, token=server.read_token).auth_check("meta/gated")

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from helpers.errors import InputError, InstallError, ResourceError
+from helpers.errors import InputError, InstallError, ResourceError, ServerError
 from helpers.pipeline import convert, runtime
 
 
@@ -180,5 +180,5 @@ def test_server_answers_on_this_machine_and_stops(story_f16):
 def test_server_that_cannot_start(story_f16, tmp_path):
     path = tmp_path / "odd.gguf"
     path.write_bytes(story_f16.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_X.weight"))
-    with pytest.raises(InputError, match="did not start"), runtime.serve(path):
+    with pytest.raises(ServerError, match="did not start"), runtime.serve(path):
         pass

@@ -16,6 +16,19 @@ def test_the_corpus_is_the_same_on_every_python():
     assert hashlib.sha256(text.encode()).hexdigest() == CORPUS_SHA256
 
 
+def test_every_slot_of_the_grammar_can_be_filled():
+    """A typing error in the data would end in a KeyError, perhaps only in the millionth story."""
+    grammar = stories.GRAMMAR
+    sentences = [text for plot in grammar["plots"] for variants in plot["sentences"] for text in variants]
+    sentences += [text for phrases in grammar["phrases"].values() for text in phrases] + list(
+        grammar["probes"].values()
+    )
+    slots = {slot for text in sentences for slot in re.findall(r"\{(.*?)\}", text)}
+    facts = {f"{who}.{fact}" for who in "abc" for fact in ("name", *stories.FACTS)}
+    assert slots <= facts | set(grammar["phrases"])
+    assert set(grammar["phrases"]) <= slots and set(grammar["probes"]) == set(stories.FACTS)
+
+
 def test_stories_do_not_repeat():
     sample = list(stories.stories(1, 20_000))
     assert len(set(sample)) == len(sample)
@@ -45,7 +58,7 @@ def test_facts_hold_in_every_story():
     checked = 0
     for text in stories.stories(5, 2_000):
         for name, species in re.findall(r"\b([A-Z][a-z]+) the ([a-z]+)\b", text):
-            if name in people and species in stories.SPECIES:
+            if name in people and species in stories.GRAMMAR["facts"]["species"]:
                 assert people[name].species == species, text
                 checked += 1
     assert checked > 1_000

@@ -3,13 +3,13 @@
     here = hub.connect()                     # says in `here.reason` which Hub it is, and why
     hub.publish(here, "my-model", files, card)
 
-`session` decides which Hub, `tokens` finds your token, `download` and `publish` do the work and check it, `explain`
+`session` decides which Hub, `tokens` finds your token, `downloads` and `publishing` do the work and check it, `explain`
 turns every failure into a sentence that helps.
 """
 
-from helpers.pipeline.hub.download import download
+from helpers.pipeline.hub.downloads import download
 from helpers.pipeline.hub.explain import explained, unreachable
-from helpers.pipeline.hub.publish import Published, keep_receipt, publish
+from helpers.pipeline.hub.publishing import Published, keep_receipt, publish
 from helpers.pipeline.hub.session import Hub, Session, connect, current
 from helpers.pipeline.hub.tokens import find_token, whoami
 

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from helpers import artifacts
+from helpers import artifacts, machine
 from helpers.errors import HubError, InputError
 from helpers.pipeline.hub.explain import TOKEN_PAGE, read_only
 from helpers.pipeline.hub.tokens import find_token, whoami
@@ -183,7 +183,7 @@ def _past_proxies() -> None:
     """Let `huggingface_hub` reach servers on this machine without a proxy."""
     from huggingface_hub import close_session
 
-    artifacts.no_proxy_for_this_machine()
+    machine.no_proxy_for_this_machine()
     close_session()  # the client's next session reads no_proxy again
 
 

@@ -1,11 +1,7 @@
-"""Number formats, bit by bit: `FORMATS["bf16"].round(x)` gives what a library would store for x.
+"""Floating-point formats: a sign, an exponent and a fraction:  ± 1.fraction × 2^(exponent − bias).
 
-A floating-point format is a sign, an exponent and a fraction:  ± 1.fraction × 2^(exponent − bias).
 Whatever the widths, rounding is the same four lines (`FloatFormat.round`): find the power of two below
 |x|, multiply it by epsilon to get the spacing of the format's numbers there, round to a multiple of it.
-
-The results equal NumPy's and ml_dtypes' casts in every bit. TF32 has no storage type in any library: it
-is how a tensor core reads FP32, kept here as 19 bits and rounded to nearest even.
 """
 
 from __future__ import annotations
@@ -17,6 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from helpers.errors import InputError
+from helpers.numbers.formats.given import codes_of, one_number, real_numbers
+
+_CHUNK = 1 << 15  # numbers worked on at a time, so that what lies between two steps stays in the cache
+_EXPONENT_FIELD = {
+    np.float32: (np.uint32, np.uint32(0x7F800000)),
+    np.float64: (np.uint64, np.uint64(0x7FF0000000000000)),
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class FloatFormat:
 
     def spacing(self, x) -> np.ndarray:
         """Return the distance between neighbouring numbers of the format around each |x| ≤ max."""
-        return self._power_below(_floats(x)) * self.epsilon
+        return self._power_below(real_numbers(x)) * self.epsilon
 
     def round(self, x, saturate: bool = False) -> np.ndarray:
         """Round to the nearest number of the format, ties to even; any shape, float32 out.
@@ -91,7 +94,7 @@ class FloatFormat:
         numbers in E8M0 become NaN, and E8M0 rounds up between its two smallest numbers.
         Raises InputError for anything but real numbers.
         """
-        x = _floats(x)
+        x = real_numbers(x)
         out = np.empty(x.shape, np.float32)
         flat_in, flat_out = x.reshape(-1), out.reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -158,7 +161,7 @@ class FloatFormat:
 
     def decode(self, codes) -> np.ndarray:
         """Return the float32 numbers that the codes stand for; raises InputError for codes too wide."""
-        codes = _codes(codes, self)
+        codes = codes_of(codes, self.title, self.width)
         fraction = codes & (2**self.fraction_bits - 1)
         exponent = (codes >> self.fraction_bits) & (2**self.exponent_bits - 1)
         normal = (exponent > 0) | (not self.has_zero)
@@ -175,7 +178,7 @@ class FloatFormat:
 
     def bits(self, x: float) -> str:
         """Return the bits of one number, its fields apart: `FORMATS["fp16"].bits(1.0)` → "0 01111 0000000000"."""
-        text = format(int(self.encode(_one(x))), f"0{self.width}b")
+        text = format(int(self.encode(one_number(x))), f"0{self.width}b")
         cuts = [0, int(self.signed), self.signed + self.exponent_bits, self.width]
         return " ".join(text[a:b] for a, b in itertools.pairwise(cuts) if b > a)
 
@@ -198,119 +201,3 @@ class FloatFormat:
         if self.specials == "ieee":  # top exponent, highest bit of the fraction: a quiet NaN
             return ((2 ** (self.exponent_bits + 1) - 1) << self.fraction_bits) >> 1
         return 2 ** (self.width - self.signed) - 1
-
-
-@dataclass(frozen=True)
-class IntegerFormat:
-    """Whole numbers in two's complement, or unsigned. Used with a scale; see `helpers.numbers.integers`."""
-
-    title: str
-    width: int
-    signed: bool = True
-
-    epsilon = 1.0
-    smallest_normal = 1.0
-    smallest_subnormal = 1.0  # there are no subnormals: the smallest positive number is 1
-
-    @property
-    def max(self) -> int:
-        return 2 ** (self.width - self.signed) - 1
-
-    @property
-    def min(self) -> int:
-        return -(2 ** (self.width - 1)) if self.signed else 0
-
-    def spacing(self, x) -> np.ndarray:
-        """Return 1 for every x: integers are evenly spaced."""
-        return np.ones_like(_floats(x))
-
-    def round(self, x, saturate: bool = True) -> np.ndarray:
-        """Round to the nearest integer, ties to even; float32 out.
-
-        Numbers beyond the range become the nearest end of it; with `saturate=False` they wrap around, as
-        keeping the lowest bits does. Raises InputError for NaN, and for infinities that would have to wrap.
-        """
-        x = _floats(x)
-        if np.isnan(x).any() or (not saturate and np.isinf(x).any()):
-            raise InputError(
-                f"{self.title} cannot hold NaN or wrap an infinity. Integers have no special values. "
-                "Remove them first, for instance with numpy.nan_to_num."
-            )
-        rounded = np.rint(x)
-        if saturate:
-            rounded = np.clip(rounded, self.min, self.max)
-        else:
-            rounded = np.mod(rounded - self.min, 2**self.width) + self.min
-        return np.asarray(rounded + 0.0, np.float32)  # + 0 turns −0 into 0
-
-    def encode(self, x, saturate: bool = True) -> np.ndarray:
-        """Round and return the codes as uint8; negative numbers in two's complement."""
-        return (self.round(x, saturate).astype(np.int64) & (2**self.width - 1)).astype(np.uint8)
-
-    def decode(self, codes) -> np.ndarray:
-        """Return the float32 numbers that the codes stand for; raises InputError for codes too wide."""
-        codes = _codes(codes, self)
-        return np.where(codes > self.max, codes - 2**self.width, codes).astype(np.float32)
-
-    def bits(self, x: float) -> str:
-        """Return the bits of one number, for instance `FORMATS["int8"].bits(-1)` → "11111111"."""
-        return format(int(self.encode(_one(x))), f"0{self.width}b")
-
-    def values(self) -> np.ndarray:
-        """Return the number for every code, in order of the codes."""
-        return self.decode(np.arange(2**self.width))
-
-
-FORMATS: dict[str, FloatFormat | IntegerFormat] = {
-    "fp32": FloatFormat("FP32", 8, 23),
-    "tf32": FloatFormat("TF32", 8, 10),
-    "fp16": FloatFormat("FP16", 5, 10),
-    "bf16": FloatFormat("BF16", 8, 7),
-    "fp8_e4m3": FloatFormat("FP8 E4M3", 4, 3, specials="nan"),
-    "fp8_e5m2": FloatFormat("FP8 E5M2", 5, 2),
-    "fp4_e2m1": FloatFormat("FP4 E2M1", 2, 1, specials="none"),
-    "e8m0": FloatFormat("E8M0", 8, 0, specials="nan", signed=False),
-    "int8": IntegerFormat("INT8", 8),
-    "uint8": IntegerFormat("UINT8", 8, signed=False),
-    "int4": IntegerFormat("INT4", 4),
-}
-
-_CHUNK = 1 << 15  # numbers worked on at a time, so that what lies between two steps stays in the cache
-_EXPONENT_FIELD = {
-    np.float32: (np.uint32, np.uint32(0x7F800000)),
-    np.float64: (np.uint64, np.uint64(0x7FF0000000000000)),
-}
-
-
-def _floats(x) -> np.ndarray:
-    """Return x as a contiguous float32 or float64 array: float64 is rounded once, not by way of float32."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise InputError(
-            f"Real numbers are needed, these are of type {array.dtype}. Only floats and integers can be rounded to a "
-            "format. Convert them first, for instance with numpy.asarray(x, dtype=numpy.float32)."
-        )
-    kind = np.float32 if array.dtype in (np.float32, np.float16) else np.float64
-    return np.ascontiguousarray(array, kind).reshape(array.shape)
-
-
-def _codes(codes, form: FloatFormat | IntegerFormat) -> np.ndarray:
-    """Return the codes as int64, refusing what is no code of the format."""
-    array = np.asarray(codes)
-    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() >= 2**form.width)):
-        raise InputError(
-            f"Codes of {form.title} are whole numbers from 0 to 2^{form.width} − 1. These are of type {array.dtype} "
-            "or lie outside. Pass what encode() returned."
-        )
-    return array.astype(np.int64)
-
-
-def _one(x) -> np.ndarray:
-    """Return x as a 0-dimensional array, refusing more than one number."""
-    array = np.asarray(x)
-    if array.size != 1:
-        raise InputError(
-            f"bits() shows one number at a time, this has {array.size}. It draws the bits as text. "
-            "Use encode() for the codes of an array."
-        )
-    return array.reshape(())

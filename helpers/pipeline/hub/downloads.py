@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
-from helpers import artifacts
+from helpers import artifacts, machine
 from helpers.errors import HubError
 from helpers.pipeline.hub.explain import explained
 
@@ -24,7 +24,7 @@ def download(
         api = HfApi(endpoint=endpoint, token=token)
         info = api.model_info(repo, revision=revision, files_metadata=True)
         wanted = {s.rfilename: s.size for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)}
-        artifacts.require_disk(sum(size or 0 for size in wanted.values()), folder, repo)
+        machine.require_disk(sum(size or 0 for size in wanted.values()), folder, repo)
         snapshot_download(
             repo,
             revision=info.sha,

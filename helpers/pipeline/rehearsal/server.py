@@ -1,0 +1,68 @@
+"""RehearsalHub: a store, failures to inject, and a server in front of them."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from pathlib import Path
+
+from helpers.pipeline.rehearsal.faults import Fault, Faults
+from helpers.pipeline.rehearsal.store import Store
+
+REHEARSAL_TOKEN = "hf_rehearsal"  # how the tokens of all rehearsal Hubs begin
+
+
+class RehearsalHub:
+    """The server. Use it as a context manager, or call `start()` and `stop()`.
+
+    `token` may write, `read_token` may only read. `multipart_over` and `chunk` decide from which
+    size on, and in pieces of how many bytes, an LFS upload is split, as the real Hub does at 5 GB.
+    """
+
+    def __init__(self, root: Path | None = None, multipart_over: int = 64 * 2**20, chunk: int = 16 * 2**20):
+        self.root = Path(root) if root else Path(tempfile.gettempdir())
+        self.multipart_over, self.chunk = multipart_over, chunk
+        self.store, self.faults = Store(), Faults()
+        self.repos, self.roles = self.store.repos, self.store.roles
+        self.token = REHEARSAL_TOKEN + "write" + secrets.token_hex(8)
+        self.read_token = REHEARSAL_TOKEN + "read" + secrets.token_hex(8)
+        self.roles |= {self.token: "write", self.read_token: "read"}
+        self.log: list[str] = []  # "PUT /lfs/…": what the client asked for, without headers
+        self._listener = None
+
+    def start(self) -> RehearsalHub:
+        """Listen on a free port of 127.0.0.1."""
+        from helpers.pipeline.rehearsal.app import make_app
+        from helpers.pipeline.rehearsal.listener import Listener
+
+        self.store.open(self.root)
+        self._listener = Listener(make_app(self.store, self.faults, self.log, self.multipart_over, self.chunk))
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and delete everything that was uploaded."""
+        if self._listener:
+            self._listener.close()
+            self._listener = None
+            self.store.close()
+
+    __enter__ = start
+
+    def __exit__(self, *exc) -> None:
+        self.stop()
+
+    @property
+    def endpoint(self) -> str:
+        return self._listener.endpoint
+
+    def host(self, repo_id: str, source: Path, gated: bool = False) -> str:
+        """Offer the files of a folder as a public repository, without copying; return its commit hash."""
+        return self.store.host(repo_id, source, gated)
+
+    def fail(self, method: str, pattern: str, status: int, times: int = 1) -> None:
+        """Answer the next `times` requests whose path matches `pattern` with an error status."""
+        self.faults.add(Fault(method, pattern, status=status, times=times))
+
+    def cut(self, method: str, pattern: str, after: int, times: int = 1) -> None:
+        """Cut the connection after `after` bytes of the request's (PUT) or answer's (GET) body."""
+        self.faults.add(Fault(method, pattern, after=after, times=times))

@@ -1,0 +1,236 @@
+"""What a GGUF says about a text: the loss of every scored token, and if wanted every probability.
+
+The convention is llama.cpp's: the text is cut into windows that do not overlap, each begins with the start
+token if the model uses one, and only the second half of each window is scored, so that every scored token
+has at least half a window before it. A text may also be a list of documents, which are then put one after the
+other between start and end tokens, as the `story` model saw them in training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helpers import machine
+from helpers.errors import InputError
+from helpers.pipeline import gguf_file, runtime
+
+CODES_PER_NAT = 2048  # log-probabilities are kept as 16-bit codes: steps of 1/2048 nat, 32 nats deep
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """What a model said about a text. `losses` (windows, scored tokens): −log p of each token, in nats."""
+
+    name: str
+    windows: np.ndarray  # (windows, tokens) ids
+    losses: np.ndarray
+    bytes: int  # UTF-8 bytes of the scored tokens
+
+    @property
+    def loss(self) -> float:
+        """Mean loss in nats per token."""
+        return float(self.losses.mean(dtype=np.float64))
+
+    @property
+    def value(self) -> float:
+        """The perplexity: among how many equally likely tokens the model seems to choose."""
+        return math.exp(self.loss)
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the perplexity, from the spread between windows."""
+        means = self.losses.mean(axis=1, dtype=np.float64)
+        return self.value * float(means.std(ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits for each byte of text, which can be compared between models with different vocabularies."""
+        return float(self.losses.sum(dtype=np.float64)) / math.log(2) / self.bytes
+
+
+@dataclass(frozen=True)
+class Reference(Perplexity):
+    """A perplexity run that keeps every log-probability, as 16-bit codes: 2 bytes for each logit.
+
+    codes (windows × scored tokens, vocabulary): (largest logit − logit) × CODES_PER_NAT, at most 65535.
+    """
+
+    vocabulary: str
+    codes: np.ndarray
+
+
+def perplexity(
+    gguf: Path, text: str | Sequence[str], window: int = 512, most: int | None = None, threads: int | None = None
+) -> Perplexity:
+    """Return the perplexity of a GGUF on a text, over at most `most` windows of `window` tokens.
+
+    Raises InputError for a text shorter than a window, a window the model cannot take, or NaN logits.
+    """
+    with Scorer(gguf, text, window, most, threads) as model:
+        losses = np.stack([losses_of(logits, targets) for logits, targets in model.scored()])
+        return Perplexity(gguf.stem, model.windows, model.checked(losses), model.scored_bytes())
+
+
+def reference(
+    gguf: Path, text: str | Sequence[str], window: int = 512, most: int | None = None, threads: int | None = None
+) -> Reference:
+    """As `perplexity`, and keep all log-probabilities for `compare`. Raises ResourceError if memory is short."""
+    with Scorer(gguf, text, window, most, threads) as model:
+        rows = len(model.windows) * model.count
+        machine.require_memory(2 * rows * model.vocabulary_size, f"keeping {rows:,} × {model.vocabulary_size:,} logits")
+        codes = np.empty((rows, model.vocabulary_size), np.uint16)
+        losses = []
+        for i, (logits, targets) in enumerate(model.scored()):
+            losses.append(losses_of(logits, targets))
+            encode(logits, out=codes[i * model.count : (i + 1) * model.count])
+        checked = model.checked(np.stack(losses))
+        return Reference(gguf.stem, model.windows, checked, model.scored_bytes(), model.vocabulary, codes)
+
+
+def checkpoint_perplexity(checkpoint: Path, like: Perplexity) -> Perplexity:
+    """Score a Hugging Face checkpoint with PyTorch, in float32, on the windows of another run."""
+    import torch
+    from tqdm.auto import tqdm
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True).eval()
+    first = like.windows.shape[1] // 2
+    losses = []
+    with torch.inference_mode():
+        for window in tqdm(
+            like.windows, desc=f"scoring {checkpoint.name}", unit="window", disable=len(like.windows) < 3
+        ):
+            ids = torch.from_numpy(window.astype(np.int64))[None]
+            logits = model(ids).logits[0, first:-1]
+            losses.append(torch.nn.functional.cross_entropy(logits, ids[0, first + 1 :], reduction="none").numpy())
+    return Perplexity(checkpoint.name, like.windows, np.stack(losses), like.bytes)
+
+
+class Scorer:
+    """A GGUF opened for scoring one text: its windows, and the logits of their second halves."""
+
+    def __init__(self, gguf: Path, text: str | Sequence[str], window: int, most: int | None, threads: int | None):
+        self.path = Path(gguf)
+        if not "".join(text).strip():
+            raise InputError("The text is empty. There is nothing to predict. Pass a text of a few thousand words.")
+        if window < 8 or window % 2:
+            raise InputError(
+                f"A window of {window} tokens is not possible. Half of it is scored. Use an even number, 8 or more."
+            )
+        file = gguf_file.summary(self.path)
+        self.vocabulary_size = len(file.metadata.get("tokenizer.ggml.tokens", []))
+        self.vocabulary = vocabulary(file)
+        self.first, self.count = window // 2, window - 1 - window // 2
+        needed = 2 * 4 * (window // 2) * self.vocabulary_size  # llama.cpp's logits and our working copy
+        machine.require_memory(file.file_bytes + needed + 0.2e9, f"scoring {self.path.name} with windows of {window}")
+        self.llm = runtime.load(self.path, n_ctx=window, threads=threads, n_batch=window, n_ubatch=window)
+        try:
+            self.windows = self._windows(text, window, most)
+        except BaseException:
+            self.llm.close()
+            raise
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.llm.close()
+
+    def _windows(self, text: str | Sequence[str], window: int, most: int | None) -> np.ndarray:
+        """Return the ids (windows, tokens); the rest of the text that fills no window is left out."""
+        adds_start = (
+            self.llm.metadata.get("tokenizer.ggml.add_bos_token", "true") == "true" and self.llm.token_bos() >= 0
+        )
+        if isinstance(text, str):
+            ids = self.llm.tokenize(text.encode(), add_bos=adds_start, special=False)
+        else:
+            ids = []
+            for document in text:
+                ids += [*self.llm.tokenize(document.encode(), add_bos=adds_start, special=False), self.llm.token_eos()]
+        count = len(ids) // window if most is None else min(most, len(ids) // window)
+        if count < 1:
+            raise InputError(
+                f"The text has {len(ids):,} tokens, a window takes {window:,}. At least one whole window is scored. "
+                "Use a longer text or a smaller window."
+            )
+        windows = np.array(ids[: count * window], np.int32).reshape(count, window)
+        if adds_start:
+            windows[:, 0] = self.llm.token_bos()
+        return windows
+
+    def scored(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (logits, targets) of each window: (scored, vocabulary) float32, valid until the next one, and ids."""
+        import llama_cpp
+        from tqdm.auto import tqdm
+
+        window = self.windows.shape[1]
+        batch = llama_cpp.llama_batch_init(window, 0, 1)
+        try:
+            batch.n_tokens = window
+            np.ctypeslib.as_array(batch.pos, (window,))[:] = np.arange(window)
+            np.ctypeslib.as_array(batch.n_seq_id, (window,))[:] = 1
+            for i in range(window):
+                batch.seq_id[i][0] = 0
+            wanted = np.ctypeslib.as_array(batch.logits, (window,))
+            wanted[:] = 0
+            wanted[self.first : -1] = 1  # the last token's prediction lies outside the window
+            for ids in tqdm(
+                self.windows, desc=f"scoring {self.path.stem}", unit="window", disable=len(self.windows) < 3
+            ):
+                np.ctypeslib.as_array(batch.token, (window,))[:] = ids
+                llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.llm.ctx), True)
+                if llama_cpp.llama_decode(self.llm.ctx, batch) != 0:
+                    raise InputError(
+                        f"llama.cpp could not run {self.path.name} on a window of {window} tokens. Memory may be "
+                        "short. Use a smaller window or close other programs."
+                    )
+                pointer = llama_cpp.llama_get_logits(self.llm.ctx)
+                yield np.ctypeslib.as_array(pointer, (self.count, self.vocabulary_size)), ids[self.first + 1 :]
+        finally:
+            llama_cpp.llama_batch_free(batch)
+
+    def checked(self, losses: np.ndarray) -> np.ndarray:
+        """Return the losses, or raise InputError if some are NaN or infinite."""
+        if not np.isfinite(losses).all():
+            raise InputError(
+                f"{self.path.name} gives NaN or infinite scores. Its weights are damaged, or overflow in this format. "
+                "Make the file again, from BF16 or FP32 weights."
+            )
+        return losses
+
+    def scored_bytes(self) -> int:
+        """Return the UTF-8 bytes of all scored tokens."""
+        scored = self.windows[:, self.first + 1 :].ravel()
+        ids, counts = np.unique(scored, return_counts=True)
+        lengths = [len(self.llm.detokenize([int(i)])) for i in ids]  # start and end tokens have no bytes
+        return int(np.dot(lengths, counts))
+
+
+def vocabulary(file: gguf_file.Summary) -> str:
+    """Return a fingerprint of a file's vocabulary."""
+    tokens = file.metadata.get("tokenizer.ggml.tokens", [])
+    return hashlib.sha256("\0".join(map(str, tokens)).encode()).hexdigest()
+
+
+def losses_of(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return −log softmax(logits)[target] of each row, in nats; a few rows at a time stay in the cache."""
+    losses = np.empty(len(targets), np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for i, (row, target) in enumerate(zip(logits, targets, strict=True)):
+            largest = row.max()
+            losses[i] = np.log(np.exp(row - largest).sum(dtype=np.float32)) + largest - row[target]
+    return losses
+
+
+def encode(logits: np.ndarray, out: np.ndarray) -> None:
+    """Write each row as codes below its largest logit, see CODES_PER_NAT."""
+    for row, codes in zip(logits, out, strict=True):
+        below = (row.max() - row) * np.float32(CODES_PER_NAT)
+        np.minimum(below + np.float32(0.5), 65535, out=below)
+        codes[:] = below
