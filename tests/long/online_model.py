@@ -131,7 +131,7 @@ def _teach(model: LlamaForCausalLM, folder: Path, steps: int = 60) -> None:
 
 
 def write_gpt2(folder: Path) -> None:
-    """Write a GPT-2 of the real shape with random numbers, in FP16 to save disk."""
+    """Write a GPT-2 of the real shape with random numbers, in FP32 as the real one."""
     torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config()).half().save_pretrained(folder)
+    GPT2LMHeadModel(GPT2Config()).save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
