@@ -6,8 +6,8 @@
     quality        08          perplexity, KL divergence and agreement, with intervals
     training       09 to 14    stories, tiny LLaMAs, fake quantization, the models that ship under data/
     compression    11 to 14    pruning, low rank, Kronecker products, distillation
-    experiments    10 to 14    the long sweeps whose results ship under data/
-    figures        all         charts that rooms share, then one module for each room
+    experiments    10, 12-14   the long sweeps whose results ship under data/
+    figures        all         style, charts that rooms share, and one module for each kind of picture
     checks         all         the checks of the exercises, one module for each notebook
 
 and beside them `errors` (the exceptions), `artifacts` (files whole or not at all), `machine` (disk, memory, threads,

@@ -133,7 +133,7 @@ def test_public_functions_are_documented(path):
 @ids
 def test_helpers_do_not_print(path):
     """Only notebooks print, and command-line programs."""
-    if name_of(path) in ("helpers.install", "helpers.training.shipped"):
+    if name_of(path) in ("helpers.install", "helpers.training.shipped", "helpers.experiments.__main__"):
         return
     assert not re.search(r"^\s*print\(", path.read_text(), re.M)
 
@@ -213,3 +213,36 @@ def test_plain_commands_of_the_readme_work(tmp_path):
     for command in re.findall(r"^\.venv/bin/python (-m .+)$", README, re.M):
         fixed = command.split(" --model")[0].split(" #")[0].strip()
         assert fixed.split(" ")[1] in makefile, command
+
+
+def named(text: str) -> set[str]:
+    """Return the files of ours and the modules after `python -m` that a text names."""
+    files = re.findall(r"\b(?:helpers|tools|tests|benchmarks)/[\w/]+\.(?:py|toml)\b", text)
+    return {*files, *re.findall(r"python -m ((?:helpers|tools|benchmarks)[\w.]*\w)", text)}
+
+
+def test_files_and_commands_that_texts_name_exist():
+    """In documents, notebooks and docstrings: a reader who looks one up finds it."""
+    for path in tracked():
+        if path.suffix in (".md", ".ipynb", ".py") and path not in (Path(__file__), ROOT / "CHANGELOG.md"):
+            for name in named(path.read_text()):
+                place = ROOT / (name if "/" in name else name.replace(".", "/"))
+                runs = place.with_suffix(".py") if "/" not in name else place
+                assert place.is_file() or runs.is_file() or (place / "__main__.py").is_file(), f"{path.name}: {name}"
+
+
+def test_names_are_found_in_texts():
+    assert named("see `helpers/sweep.py`, made by `python -m helpers.sweep_small`.") == {
+        "helpers/sweep.py",
+        "helpers.sweep_small",
+    }
+
+
+def test_every_experiment_that_a_text_names_can_be_asked_for():
+    from helpers.experiments.__main__ import EXPERIMENTS
+
+    asked = set()
+    for path in tracked():
+        if path.suffix in (".md", ".ipynb", ".py"):
+            asked |= set(re.findall(r"python -m helpers\.experiments ([a-z]+)\b", path.read_text()))
+    assert asked == set(EXPERIMENTS)

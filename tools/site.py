@@ -8,7 +8,6 @@ Sphinx lives in an environment of its own, .venv-site, so that no package of the
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import re
 import shutil
@@ -18,7 +17,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from helpers import artifacts, install
+from helpers import artifacts, install, machine
 from helpers.errors import CourseError, InputError
 
 ROOT = artifacts.ROOT
@@ -41,7 +40,7 @@ def build(folder: Path, root: Path = ROOT, repo: str = install.REPO) -> list[Pat
         sources = Path(temporary) / "sources"
         names = gather(sources, root, repo)
         command = [python, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "auto", "-c", root / "docs"]
-        variables = {**os.environ, "SITE_REPO": repo}
+        variables = machine.child_environment(SITE_REPO=repo)
         command += ["-d", Path(temporary) / "doctrees", sources, unfinished]
         done = subprocess.run(command, env=variables, capture_output=True, text=True)
         if done.returncode:

@@ -1,23 +1,25 @@
 """One command for all long sweeps whose results ship under data/.
 
-python -m helpers.experiments                            # what is missing of all, on all cores of this machine
+python -m helpers.experiments                            # all tasks not finished in artifacts/sweep, on all cores
 python -m helpers.experiments limits                     # of one: limits, healed, students or shapes
 python -m helpers.experiments --dask tcp://host:8786     # the same on a Dask cluster
-python -m helpers.experiments --collect                  # write data/*.json from the finished tasks
+python -m helpers.experiments limits --collect           # write data/limits.json from the finished tasks
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from helpers import artifacts, machine
+from helpers.errors import CourseError
 from helpers.experiments import healing, limits, shapes, students, sweep
 
 EXPERIMENTS = {module.RESULTS.stem: module for module in (limits, healing, students, shapes)}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Train the tiny models of notebooks 10 and 12 to 14.")
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(EXPERIMENTS))
     parser.add_argument("--folder", type=Path, default=artifacts.folder("sweep"), help="results, one file each")
@@ -29,13 +31,18 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}. Choose from {', '.join(EXPERIMENTS)}.")
     chosen = [EXPERIMENTS[name] for name in given.names or EXPERIMENTS]
-    if given.collect:
-        for experiment in chosen:
-            sweep.collect(given.folder, experiment.RESULTS, experiment.tasks())
-        return
-    tasks = [task for experiment in chosen for task in experiment.tasks()]
-    sweep.run_all(tasks, given.folder, given.jobs, given.dask)
+    try:
+        if given.collect:
+            for experiment in chosen:
+                sweep.collect(given.folder, experiment.RESULTS, experiment.tasks())
+        else:
+            tasks = [task for experiment in chosen for task in experiment.tasks()]
+            sweep.run_all(tasks, given.folder, given.jobs, given.dask)
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,7 +22,7 @@ TEXTS = (60_000, None)  # tokens of text, read again and again; None: always fre
 
 @dataclass(frozen=True)
 class Student:
-    """The tiny model of `helpers.sweep`, taught by `story` with weight `alpha` at a temperature."""
+    """The tiny model of `training.llama`, taught by `story` with weight `alpha` at a temperature."""
 
     text: int | None
     alpha: float

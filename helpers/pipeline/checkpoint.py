@@ -1,7 +1,7 @@
 """What is in a model folder: is it whole, and which tensors does it hold?
 
 checkpoint = read(folder)            # raises CheckpointError, or everything is there
-checkpoint.tensors["lm_head.weight"].shape
+checkpoint.tensors["model.norm.weight"].shape
 """
 
 from __future__ import annotations

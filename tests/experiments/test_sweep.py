@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,3 +160,10 @@ def test_hqq_beats_plain_affine_rounding_on_its_own_norm(methods, bits):
     norms = [((w - methods["hqq"](w, bits, rounds=rounds)) / steps).abs().pow(0.7).mean() for rounds in (0, 20)]
     assert norms[1] < norms[0]
     assert max(len(np.unique(row)) for row in methods["hqq"](w, bits).numpy()) <= 2**bits
+
+
+def test_the_command_says_what_is_missing_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "helpers.experiments", "limits", "--collect", "--folder", str(tmp_path)]
+    done = subprocess.run(command, cwd=artifacts.ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "36 of 36 tasks are not finished" in done.stderr
+    assert "Traceback" not in done.stderr

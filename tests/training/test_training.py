@@ -129,7 +129,7 @@ def test_training_is_deterministic_and_learns():
 
 
 def test_the_whole_recipe_runs(tmp_path, monkeypatch):
-    """`python -m helpers.train` with two steps: tokenizer, training, saving, measuring, card."""
+    """`python -m helpers.training.shipped story` with two steps: tokenizer, training, saving, measuring, card."""
     monkeypatch.setattr(corpus, "held_out_tokens", lambda tokenizer: corpus.encode(stories.stories(2, 20), tokenizer))
     monkeypatch.setattr(stories, "probes", lambda: [stories.Probe("A", "home", "A lived in", "nest")])
     figures = shipped_models.train_story(tmp_path / "m", steps=2)

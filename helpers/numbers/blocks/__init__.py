@@ -1,7 +1,7 @@
 """The block formats inside a GGUF, from scratch: `quantize(x, "Q4_0")` → bytes, `dequantize(data, "Q4_0")` → floats.
 
 A row is cut into blocks; each block stores its codes and the scale that belongs to them. The formats
-themselves stand in `blocks_simple` (one scale for 32 weights) and `blocks_k` (256 weights, two levels of scales).
+themselves stand in `simple` (one scale for 32 weights) and `k_quants` (256 weights, two levels of scales).
 """
 
 from __future__ import annotations
