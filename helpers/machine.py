@@ -63,9 +63,11 @@ def child_environment(**extra: str) -> dict[str, str]:
     """Return the environment for a process that runs others' code: this one's without tokens, and with `extra`.
 
     Building a package, converting a checkpoint and serving a model need no token, so none can leak there. How threads
-    wait (`wait_politely`) is inherited.
+    wait (`wait_politely`) is inherited. NO_COLOR (no-color.org), because our messages quote what such a process says,
+    and some send a terminal's colours into a pipe where CI or FORCE_COLOR is set.
     """
-    return {name: value for name, value in os.environ.items() if "TOKEN" not in name.upper()} | extra
+    inherited = {name: value for name, value in os.environ.items() if "TOKEN" not in name.upper()}
+    return inherited | {"NO_COLOR": "1"} | extra
 
 
 def no_proxy_for_this_machine() -> None:
