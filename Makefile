@@ -51,8 +51,8 @@ site: $(VENV)/.ready       ## the course as a site to read, in build/site (Sphin
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
 
-soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; begins no new one after 15 minutes
-	$(PY) tests/long/soak.py
+soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; begins no new one after 15 minutes (SOAK="--minutes 40")
+	$(PY) tests/long/soak.py $(SOAK)
 
 test-colab: NOTEBOOKS = all
 test-colab: $(VENV)/.ready ## every notebook alone in an empty folder, as on Colab; NOTEBOOKS=02 for one

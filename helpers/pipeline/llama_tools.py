@@ -1,8 +1,8 @@
 """llama.cpp's converter: found, or fetched at the pinned version, and verified.
 
 The script `convert_hf_to_gguf.py` needs the packages `conversion/` and `gguf-py/` of the same commit
-beside it. All three come with the source distribution of llama-cpp-python, so that one pin fixes the
-converter and the runtime together.
+beside it. The pin of llama-cpp-python fixes all three and the runtime together: its source distribution
+carries them, and COMMIT names where they stand in llama.cpp's own repository.
 """
 
 from __future__ import annotations

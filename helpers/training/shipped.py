@@ -1,6 +1,6 @@
 """The models that ship under `data/`: `story`, and three tiny ones; loaded here, and trained again from nothing.
 
-    python -m helpers.training.shipped story    # retrains data/story, about half an hour on 2 cores
+    python -m helpers.training.shipped story    # retrains data/story, about an hour on 2 cores
     python -m helpers.training.shipped tiny     # retrains data/tiny-0 to tiny-2.safetensors
 
 They are transformers' own `LlamaForCausalLM`, so whatever is trained here saves to the Hugging Face layout and goes
