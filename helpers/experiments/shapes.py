@@ -47,15 +47,8 @@ class Shape:
             if step in LOOKS:
                 losses[str(step)] = round(mean_loss(model, held_out), 5)
 
-        fit(
-            model,
-            corpus.seed_batches(tokenizer, self.seed),
-            LOOKS[-1],
-            3e-3,
-            "constant",
-            progress=False,
-            after_step=look,
-        )
+        batches = corpus.seed_batches(tokenizer, self.seed)
+        fit(model, batches, LOOKS[-1], 3e-3, "constant", progress=False, after_step=look)
         return {"losses": losses, "parameters": model.num_parameters()}
 
 
@@ -65,5 +58,5 @@ def tasks() -> list[Shape]:
 
 
 def results() -> list[dict]:
-    """Return the shipped results of the results; raises InputError if the file is missing."""
+    """Return the shipped results; raises InputError if the file is missing."""
     return sweep.shipped(RESULTS)

@@ -42,23 +42,20 @@ def tools() -> Path:
         return folder
     path = artifacts.folder() / "llama.cpp"
     with artifacts.locked(path):
-        if not (path.exists() and fingerprint(path) == SHA256):
-            _fetch(path)
+        if path.exists() and fingerprint(path) == SHA256:
+            return path
+        with artifacts.making(path) as temporary:
+            try:
+                clone(temporary)
+            except (OSError, subprocess.SubprocessError):
+                artifacts.remove(temporary)
+                unpack(temporary)
+            if fingerprint(temporary) != SHA256:
+                raise InstallError(
+                    "llama.cpp's converter arrived altered: its checksum is not the pinned one. The download was "
+                    "damaged or changed at its source. Run the cell again."
+                )
     return path
-
-
-def _fetch(path: Path) -> None:
-    with artifacts.making(path) as temporary:
-        try:
-            clone(temporary)
-        except (OSError, subprocess.SubprocessError):
-            artifacts.remove(temporary)
-            unpack(temporary)
-        if fingerprint(temporary) != SHA256:
-            raise InstallError(
-                "llama.cpp's converter arrived altered: its checksum is not the pinned one. The download was "
-                "damaged or changed at its source. Run the cell again."
-            )
 
 
 def clone(folder: Path) -> None:
