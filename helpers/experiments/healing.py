@@ -1,7 +1,5 @@
 """Halve the feed-forward matrices of a model, then train it again (notebook 12)."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 

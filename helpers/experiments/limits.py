@@ -1,7 +1,5 @@
 """Where quantization ends (notebook 10): tiny LLaMAs trained on more and more text, then rounded to 2 … 8 bits."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Deep and thin against shallow and wide, with as many parameters (notebook 14)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from transformers import LlamaForCausalLM

@@ -1,7 +1,5 @@
 """A student with and without its teacher, on fresh and on little text (notebook 13)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from transformers import LlamaForCausalLM

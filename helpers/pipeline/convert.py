@@ -4,8 +4,6 @@ The converter writes F32, F16, BF16 and Q8_0; every smaller type is made from on
 `llama_model_quantize`, the function behind llama.cpp's `llama-quantize`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

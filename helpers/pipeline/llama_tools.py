@@ -5,8 +5,6 @@ beside it. All three come with the source distribution of llama-cpp-python, so t
 converter and the runtime together.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

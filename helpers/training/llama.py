@@ -1,7 +1,5 @@
 """LLaMAs with random weights: of any small shape, and with layers that are called more than once."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -1,7 +1,5 @@
 """Fake quantization in PyTorch: matrices rounded per row, once after training or in every forward pass of it."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -10,8 +10,6 @@ The text is drawn from a seeded generator through `Random.random()` alone, the o
 sequence Python promises to keep, so the corpus is the same on every version of Python.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import random

@@ -1,7 +1,5 @@
 """Download a snapshot of a repository and verify every file."""
 
-from __future__ import annotations
-
 import fnmatch
 from pathlib import Path
 

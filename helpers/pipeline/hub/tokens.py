@@ -1,7 +1,5 @@
 """The token of the person at the keyboard: found, checked, never shown."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys
