@@ -35,33 +35,14 @@ CACHE = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "from-bits-to-gguf" / sysconfig.get_platform()
 )
 # What the notebooks import, and the package that brings it.
-IMPORTS = {
-    "numpy": "numpy",
-    "pandas": "pandas",
-    "matplotlib": "matplotlib",
-    "torch": "torch",
-    "transformers": "transformers",
-    "huggingface_hub": "huggingface_hub",
-    "safetensors": "safetensors",
-    "scipy": "scipy",
-    "ml_dtypes": "ml_dtypes",
-    "sentencepiece": "sentencepiece",
-    "google.protobuf": "protobuf",
-    "gguf": "gguf",
-    "llama_cpp": LLAMA,
-    "tqdm": "tqdm",
-    "psutil": "psutil",
-    "filelock": "filelock",
-    "ipywidgets": "ipywidgets",
-    # the rehearsal Hub, and the server that notebook 06 starts
-    "yaml": "PyYAML",
-    "starlette": "starlette",
-    "uvicorn": "uvicorn",
-    "fastapi": "fastapi",
-    "pydantic_settings": "pydantic-settings",
-    "sse_starlette": "sse-starlette",
-    "starlette_context": "starlette-context",
-}
+NAMED_ALIKE = (
+    "numpy pandas matplotlib torch transformers huggingface_hub safetensors scipy ml_dtypes sentencepiece gguf tqdm "
+    "psutil filelock ipywidgets "
+    "starlette uvicorn fastapi pydantic_settings sse_starlette starlette_context"  # the rehearsal Hub, and notebook 06
+).split()
+IMPORTS = {name: name.replace("_", "-") for name in NAMED_ALIKE}
+IMPORTS |= {"google.protobuf": "protobuf", "llama_cpp": LLAMA, "yaml": "PyYAML"}
+_FAIL_FAST = ["--retries", "0", "--timeout", "10"]
 
 
 def ready() -> None:
@@ -102,25 +83,22 @@ def everything(wheels: Path | None = None) -> None:
             "packages do not exist for all others. Delete the folder .venv, then name another Python: "
             f"make run PYTHON=python{newest}."
         )
-    constraints = ROOT / "constraints.txt"
-    requirements = ROOT / "requirements.txt"
+    course = ["-c", str(ROOT / "constraints.txt"), "-r", str(ROOT / "requirements.txt")]
     if wheels:
         if not any(wheels.glob("*.whl")):
             raise InstallError(
                 f"There are no wheels in {wheels}. OFFLINE_FROM must name a folder that was prefetched. Make it on a "
                 "machine with internet: `make prefetch FOLDER=classroom`."
             )
-        offline = ["install", "--no-index", "--find-links", str(wheels)]
-        run_pip([*offline, "-c", str(constraints), "-r", str(requirements)], f"installing from {wheels}")
-        return
+        return run_pip(["install", "--no-index", "--find-links", str(wheels), *course], f"installing from {wheels}")
     if not _has(pin("torch")):
         try:
             run_pip(["install", "--index-url", TORCH_WHEELS, *_FAIL_FAST, pin("torch")], "installing PyTorch (CPU)")
         except InstallError:
             run_pip(["install", pin("torch")], "installing PyTorch from the package index")
     if not _has(pin(LLAMA)) or uses_amx():
-        install_llama(constraints)
-    run_pip(["install", "-c", str(constraints), "-r", str(requirements)], "installing the other packages")
+        install_llama(ROOT / "constraints.txt")
+    run_pip(["install", *course], "installing the other packages")
 
 
 def install_llama(constraints: Path) -> None:
@@ -138,7 +116,7 @@ def llama_wheel(folder: Path) -> Path:
     token (llama.cpp issue 20824), and one made for a newer processor ends it on an older one.
     """
     wanted = pin(LLAMA)
-    name = f"{LLAMA.replace('-', '_')}-{wanted.split('==')[-1]}-*.whl"
+    name = f"llama_cpp_python-{wanted.split('==')[-1]}-*.whl"
     if found := next(folder.glob(name), None):
         return found
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,20 +162,19 @@ def run_pip(arguments: list[str], what: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=machine.child_environment())
+        between, end = (5, "\r") if sys.stdout.isatty() else (60, "\n")  # seconds
         shown = 0.0
         try:
             while process.poll() is None:
                 time.sleep(0.2)
-                elapsed = time.monotonic() - started
-                if elapsed - shown >= (5 if sys.stdout.isatty() else 60):
+                if (elapsed := time.monotonic() - started) - shown >= between:
                     shown = elapsed
-                    _say(f"{what} … {_minutes(elapsed)}", end="\r" if sys.stdout.isatty() else "\n")
+                    _say(f"{what} … {_minutes(elapsed)}", end)
         except BaseException:
             process.kill()
             raise
         if process.returncode == 0:
-            elapsed = time.monotonic() - started
-            if elapsed > 2:
+            if (elapsed := time.monotonic() - started) > 2:
                 _say(f"{what}: done in {_minutes(elapsed)}")
             return
         log.seek(0)
@@ -220,9 +197,6 @@ def uses_amx() -> bool:
     return AMX in subprocess.run(command, capture_output=True, text=True, env=environment).stdout
 
 
-_FAIL_FAST = ["--retries", "0", "--timeout", "10"]
-
-
 def _without_secrets(lines: list[str]) -> list[str]:
     return [re.sub(r"//[^/@\s]+:[^/@\s]+@", "//", line) for line in lines]
 
@@ -230,7 +204,7 @@ def _without_secrets(lines: list[str]) -> list[str]:
 def pin(package: str) -> str:
     """Return `name==version` from constraints.txt, or the bare name if it is not pinned there."""
     for line in (ROOT / "constraints.txt").read_text().splitlines():
-        if line.split("==")[0].lower().replace("_", "-") == package.lower().replace("_", "-"):
+        if _canonical(line.split("==")[0]) == _canonical(package):
             return line.strip()
     return package
 
@@ -268,9 +242,7 @@ def _importable(module: str) -> bool:
 
 
 def _minutes(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
 def _say(text: str, end: str = "\n") -> None:
@@ -279,9 +251,7 @@ def _say(text: str, end: str = "\n") -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Install the course into this Python.")
-    parser.add_argument(
-        "--from", dest="folder", type=Path, help="a folder that `make prefetch` filled: no network needed"
-    )
+    parser.add_argument("--from", dest="folder", type=Path, help="what `make prefetch` filled: no network needed")
     given = parser.parse_args()
     try:
         everything(given.folder.resolve() / "wheels" if given.folder else None)

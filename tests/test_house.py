@@ -18,7 +18,7 @@ ROOMS = "numbers pipeline quality training compression experiments figures check
 # Rooms that are about PyTorch or its models load them where they are imported; everything else loads them when needed.
 ABOUT_TORCH = ("training", "compression", "experiments")
 # The endpoints of the rehearsal Hub are written in Starlette; RehearsalHub loads them when it starts.
-ENDPOINTS = "about access player repos lfs resolve app listener".split()
+ENDPOINTS = "about access app repos transfers".split()
 HEAVY = "torch transformers llama_cpp matplotlib pandas gguf huggingface_hub sentencepiece starlette uvicorn".split()
 ids = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "helpers").as_posix())
 
@@ -143,7 +143,7 @@ def test_error_messages_have_three_parts():
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error") and node.args:
-                if node.func.id in ("RefusedError", "ConnectionError"):
+                if node.func.id == "ConnectionError":
                     continue
                 text = "".join(
                     part.value if isinstance(part, ast.Constant) else "…"

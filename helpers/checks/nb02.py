@@ -1,7 +1,5 @@
 """The exercises of notebook 02."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The exercises of notebook 03."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from helpers.checks.verdict import Verdict, check, correct, not_yet, whole_number

@@ -1,7 +1,5 @@
 """The exercises of notebook 04."""
 
-from __future__ import annotations
-
 import fnmatch
 
 from helpers.checks.verdict import Verdict, check, correct, not_yet, whole_number

@@ -1,7 +1,5 @@
 """The exercises of notebook 06."""
 
-from __future__ import annotations
-
 from helpers.checks.verdict import Verdict, check, correct, not_yet
 
 

@@ -1,7 +1,5 @@
 """The exercises of notebook 10."""
 
-from __future__ import annotations
-
 import math
 
 from helpers.checks.verdict import Verdict, check, correct, not_yet

@@ -1,7 +1,5 @@
 """The exercises of notebook 12."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a check of an exercise answers: *correct* with the reason, or *not yet* with a hint; it never raises."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

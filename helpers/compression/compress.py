@@ -4,8 +4,6 @@ The methods are in rooms of their own: `prune` (masks), `lowrank` (two thin matr
 ones). Here they are applied to a model's matrices, and `held` counts what a saved model really holds.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ terms that KnGPT-2 adds (arXiv 2110.08152), into the form that `fit.fit` takes; 
 model layer by layer, as TQCompressor does (arXiv 2401.16367).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np

@@ -5,8 +5,6 @@ Pitsianis, 1993); `KroneckerLinear` is a layer of them; `search` reorders rows a
 the matrix has that form.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Low rank: a matrix (outputs × inputs) as the product of a tall and a wide one, by its singular values."""
 
-from __future__ import annotations
-
 import torch
 
 from helpers.compression.prune import finite

@@ -4,8 +4,6 @@ The functions return masks, True where a weight stays. Zeros in a dense matrix s
 makes a model that is smaller on disk and in every program.
 """
 
-from __future__ import annotations
-
 import copy
 
 import torch

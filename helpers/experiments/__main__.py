@@ -6,8 +6,6 @@ python -m helpers.experiments --dask tcp://host:8786     # the same on a Dask cl
 python -m helpers.experiments limits --collect           # write data/limits.json from the finished tasks
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

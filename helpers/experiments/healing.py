@@ -1,7 +1,5 @@
 """Halve the feed-forward matrices of a model, then train it again (notebook 12)."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 
@@ -48,21 +46,14 @@ class Heal:
         kind, one_by_one, alpha = HEALINGS[self.method]
         halved, student = copy.deepcopy(original), copy.deepcopy(original)
         halve(halved, layers, kind)
-        steps, batches = (
-            HEAL_STEPS[self.model],
-            corpus.story_batches(tokenizer, seed=f"heal {self.seed}", batch=BATCH),
-        )
+        batches = corpus.story_batches(tokenizer, seed=f"heal {self.seed}", batch=BATCH)
         groups = [[layer] for layer in layers] if one_by_one else [layers]
-        distill.heal(
-            student,
-            original,
-            lambda model, group: halve(model, groups[group], kind),
-            range(len(groups)),
-            batches,
-            steps * len(layers) // len(groups),
-            progress=False,
-            alpha=alpha,
-        )
+        steps = HEAL_STEPS[self.model] * len(layers) // len(groups)  # for each group
+
+        def compress_group(model: LlamaForCausalLM, group: int) -> None:
+            halve(model, groups[group], kind)
+
+        distill.heal(student, original, compress_group, range(len(groups)), batches, steps, progress=False, alpha=alpha)
         held = compress.held(student)
         losses = {"whole": original, "before": halved, "loss": student}
         return {

@@ -1,7 +1,5 @@
 """Where quantization ends (notebook 10): tiny LLaMAs trained on more and more text, then rounded to 2 … 8 bits."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 
@@ -41,14 +39,7 @@ class Task:
             fake_quantize(model, self.bits)
         steps = max(1, self.tokens // (BATCH * CONTEXT))
         tokenizer = corpus.story_tokenizer()
-        fit(
-            model,
-            corpus.seed_batches(tokenizer, self.seed),
-            steps,
-            peak_rate=5e-3,
-            schedule=self.schedule,
-            progress=False,
-        )
+        fit(model, corpus.seed_batches(tokenizer, self.seed), steps, 5e-3, self.schedule, progress=False)
         held_out = corpus.held_out_tokens(tokenizer, 300)
         rounded = {} if self.bits else {b: mean_loss(rounded_copy(model, b), held_out) for b in BITS}
         return {

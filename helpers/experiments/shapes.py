@@ -1,7 +1,5 @@
 """Deep and thin against shallow and wide, with as many parameters (notebook 14)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from transformers import LlamaForCausalLM
@@ -47,15 +45,8 @@ class Shape:
             if step in LOOKS:
                 losses[str(step)] = round(mean_loss(model, held_out), 5)
 
-        fit(
-            model,
-            corpus.seed_batches(tokenizer, self.seed),
-            LOOKS[-1],
-            3e-3,
-            "constant",
-            progress=False,
-            after_step=look,
-        )
+        batches = corpus.seed_batches(tokenizer, self.seed)
+        fit(model, batches, LOOKS[-1], 3e-3, "constant", progress=False, after_step=look)
         return {"losses": losses, "parameters": model.num_parameters()}
 
 
@@ -65,5 +56,5 @@ def tasks() -> list[Shape]:
 
 
 def results() -> list[dict]:
-    """Return the shipped results of the results; raises InputError if the file is missing."""
+    """Return the shipped results; raises InputError if the file is missing."""
     return sweep.shipped(RESULTS)

@@ -1,7 +1,5 @@
 """A student with and without its teacher, on fresh and on little text (notebook 13)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from transformers import LlamaForCausalLM
@@ -38,11 +36,7 @@ class Student:
         model = self.train()
         held_out = corpus.held_out_tokens(corpus.story_tokenizer(), 200)
         rounded = {str(b): round(mean_loss(rounded_copy(model, b), held_out), 5) for b in (4, 3)}
-        return {
-            "loss": round(mean_loss(model, held_out), 5),
-            "rounded": rounded,
-            "parameters": model.num_parameters(),
-        }
+        return {"loss": round(mean_loss(model, held_out), 5), "rounded": rounded, "parameters": model.num_parameters()}
 
     def train(self, progress: bool = False) -> LlamaForCausalLM:
         model, tokenizer = llama.tiny(self.seed), corpus.story_tokenizer()
@@ -60,5 +54,5 @@ def tasks() -> list[Student]:
 
 
 def results() -> list[dict]:
-    """Return the shipped results of the results; raises InputError if the file is missing."""
+    """Return the shipped results; raises InputError if the file is missing."""
     return sweep.shipped(RESULTS)

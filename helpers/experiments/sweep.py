@@ -4,8 +4,6 @@ A task is a dataclass with a `name` and a method `measure`. `limits`, `healing`,
 `python -m helpers.experiments` runs them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time

@@ -61,8 +61,8 @@ def codebooks(values: dict[str, np.ndarray], seen: np.ndarray, title: str) -> Fi
         axes.vlines(numbers / np.abs(numbers).max(), row - 0.32, row + 0.32, color=BLUE, linewidth=2)
     axes.set_yticks(range(len(values)), list(values)[::-1])
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.6, len(values) - 0.4)
-    axes.set_xlabel("value ÷ largest magnitude (shaded: the layer's weights ÷ the largest of their block)")
+    label = "value ÷ largest magnitude (shaded: the layer's weights ÷ the largest of their block)"
+    axes.set(ylim=(-0.6, len(values) - 0.4), xlabel=label)
     return figure
 
 
@@ -132,8 +132,7 @@ def type_map(tensors: list[Tensor], layers: int, title: str) -> Figure:
     axes.set_yticks([y + 0.43 for y in rows.values()], list(rows))
     axes.set_xticks(np.arange(0, layers, max(1, layers // 11)) + 0.46, range(0, layers, max(1, layers // 11)))
     axes.tick_params(length=0)
-    axes.set(xlim=(-0.1, layers), ylim=(min(rows.values()) - 0.1, 1))
-    axes.set_xlabel("layer")
+    axes.set(xlim=(-0.1, layers), ylim=(min(rows.values()) - 0.1, 1), xlabel="layer")
     kinds_seen = [kind for kind in TYPE_COLOURS if kind in seen]
     axes.legend(
         [Patch(color=TYPE_COLOURS[kind]) for kind in kinds_seen], kinds_seen, frameon=False, ncols=4,

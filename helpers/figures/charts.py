@@ -85,9 +85,8 @@ def tradeoff(points: dict[str, tuple[float, float, float, float]], labels: tuple
         highest = all(y > b for b in beside)  # neighbours get their labels on other sides
         offset, side = ((7, 4), "left") if highest else ((-7, -10), "right")
         write_beside(axes, name, (x, y), offset, ha=side, color=colour)
-    axes.set_yscale("log")
     axes.margins(x=0.1)
-    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set(yscale="log", xlabel=labels[0], ylabel=labels[1])
     axes.legend(frameon=False, fontsize=9)
     return figure
 

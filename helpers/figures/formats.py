@@ -100,8 +100,7 @@ def range_and_precision(names: list[str], title: str) -> Figure:
         axes.text(high + 1, row, label, va="center", fontsize=8.5)
     axes.set_yticks(range(len(names)), [FORMATS[name].title for name in reversed(names)])
     axes.set_xticks(range(-45, 46, 15), [f"$10^{{{power}}}$" for power in range(-45, 46, 15)])
-    axes.set_xlim(-47, 78)
-    axes.set_xlabel("positive numbers that can be stored (pale: with fewer digits)")
+    axes.set(xlim=(-47, 78), xlabel="positive numbers that can be stored (pale: with fewer digits)")
     return figure
 
 
@@ -143,8 +142,7 @@ def gradient_sizes(magnitudes: np.ndarray, smallest: float, normal: float, title
     axes.axvline(np.log10(normal), color=GREY, linestyle=":", label="below this line digits are lost")
     ticks = axes.get_xticks()
     axes.set_xticks(ticks, [f"$10^{{{tick:g}}}$" for tick in ticks])
-    axes.set_xlim(edges[0], edges[-1])
-    axes.set(xlabel="magnitude of a gradient", ylabel="gradients")
+    axes.set(xlim=(edges[0], edges[-1]), xlabel="magnitude of a gradient", ylabel="gradients")
     axes.legend(frameon=False, fontsize=8.5)
     return figure
 

@@ -24,9 +24,7 @@ def staircase(x: np.ndarray, approximation: np.ndarray, scale: float, title: str
     for sign in (-1, 1):
         below.axhline(sign * scale / 2, color="black", linestyle="--", linewidth=1)
     below.text(x[0], scale / 2 * 1.15, "half a step", fontsize=8.5)
-    below.set_ylim(-scale * 0.95, scale * 0.95)
-    below.set_ylabel("error")
-    below.set_xlabel("value stored")
+    below.set(ylim=(-scale * 0.95, scale * 0.95), xlabel="value stored", ylabel="error")
     return figure
 
 
@@ -68,8 +66,7 @@ def error_against_value(x: np.ndarray, error: np.ndarray, scale: float, title: s
     for sign in (-1, 1):
         axes.axhline(sign * scale / 2, color=VERMILION, linestyle="--", linewidth=1.2)
     axes.text(np.min(x), scale / 2 * 1.12, "half a step", color=VERMILION, fontsize=9)
-    axes.set_ylim(-scale * 0.8, scale * 0.8)
-    axes.set(xlabel="weight", ylabel="error after quantization")
+    axes.set(ylim=(-scale * 0.8, scale * 0.8), xlabel="weight", ylabel="error after quantization")
     return figure
 
 
@@ -80,8 +77,7 @@ def before_and_after(x: np.ndarray, approximation: np.ndarray, title: str) -> Fi
     values, counts = np.unique(approximation, return_counts=True)
     above.set_ylabel("weights before")
     below.bar(values, counts, width=(values[-1] - values[0]) / 250 if len(values) > 1 else 1, color=VERMILION)
-    below.set_ylabel("weights after")
-    below.set_xlabel("value")
+    below.set(xlabel="value", ylabel="weights after")
     return figure
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers.artifacts import size_text
 from helpers.figures.charts import draw_bars, draw_stacks
 from helpers.figures.style import (
     BLUE,
@@ -35,7 +36,8 @@ def file_sizes(sizes: dict[str, int], title: str) -> Figure:
     sizes = dict(sorted(sizes.items(), key=lambda item: item[1])[::-1])
     draw_bars(axes, sizes, color=[VERMILION if name.endswith(".safetensors") else BLUE for name in reversed(sizes)])
     for row, size in enumerate(reversed(sizes.values())):
-        axes.text(size * 1.2, row, _bytes(size), va="center", fontsize=9)
+        label = f"{size:,} bytes" if size < 1000 else size_text(size)
+        axes.text(size * 1.2, row, label, va="center", fontsize=9)
     limits = min(sizes.values()) / 3, max(sizes.values()) * 30
     axes.set(xscale="log", xlim=limits, xlabel="bytes (each step is ten times as many)")
     return figure
@@ -97,11 +99,10 @@ def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: st
     axes.scatter(sizes, [speed for _, speed in points.values()], color=BLUE, zorder=3, label="measured")
     for name, (size, speed) in points.items():
         write_beside(axes, name, (size, speed), (6, -12))
-    axes.set(xscale="log", yscale="log")
+    axes.set(xscale="log", yscale="log", xlabel="weights read for each token (GB)", ylabel="tokens per second")
     for axis in (axes.xaxis, axes.yaxis):
         plain_log_ticks(axis)
     axes.margins(0.12)
-    axes.set(xlabel="weights read for each token (GB)", ylabel="tokens per second")
     axes.legend(frameon=False)
     return figure
 
@@ -126,9 +127,3 @@ def agreement(shares: dict[str, tuple[float, float, float]], title: str) -> Figu
         axes.text(1, row, f"{share:.1%}", va="center", color="white", fontweight="bold")
     axes.set(xlim=(0, 102), xlabel="positions with the same next token (%), with 95 % intervals")
     return figure
-
-
-def _bytes(value: float) -> str:
-    from helpers.artifacts import size_text
-
-    return f"{value:,} bytes" if value < 1000 else size_text(value)

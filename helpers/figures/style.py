@@ -3,8 +3,6 @@
 Detached means: made without pyplot, so a notebook shows a figure once, as the value of its cell.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import textwrap

@@ -3,8 +3,6 @@
 The library comes with llama-cpp-python. `quantize` runs the same function as llama.cpp's quantizer.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 from pathlib import Path

@@ -6,6 +6,7 @@ A `Grid` has the spacing and the place of zero, a `Quantized` the codes of some 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -74,29 +75,9 @@ class Quantized:
             )
         return self.grid.encode(x)
 
-    @property
-    def scale(self) -> np.ndarray:
-        return self.grid.scale
-
-    @property
-    def zero(self) -> np.ndarray:
-        return self.grid.zero
-
-    @property
-    def bits(self) -> int:
-        return self.grid.bits
-
-    @property
-    def low(self) -> int:
-        return self.grid.low
-
-    @property
-    def high(self) -> int:
-        return self.grid.high
-
-    @property
-    def block(self) -> int | None:
-        return self.grid.block
+    scale, zero, bits, low, high, block = (
+        property(attrgetter(f"grid.{name}")) for name in ("scale", "zero", "bits", "low", "high", "block")
+    )
 
     @property
     def nbytes(self) -> int:

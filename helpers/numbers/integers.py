@@ -9,8 +9,6 @@ of neighbours along the last axis (`block=32`). "Affine" and "zero-point" name t
 References: arXiv 1712.05877 (affine), arXiv 2402.17764 (ternary), arXiv 1603.05279 (binary).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -4,8 +4,6 @@ checkpoint = read(folder)            # raises CheckpointError, or everything is 
 checkpoint.tensors["model.norm.weight"].shape
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass

@@ -4,14 +4,11 @@ The converter writes F32, F16, BF16 and Q8_0; every smaller type is made from on
 `llama_model_quantize`, the function behind llama.cpp's `llama-quantize`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from helpers import artifacts, machine
@@ -77,15 +74,16 @@ def run_converter(command: list[str], name: str) -> None:
     from tqdm.auto import tqdm
 
     environment = machine.child_environment(HF_HUB_OFFLINE="1", PYTHONUNBUFFERED="1")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    as_text = {"text": True, "encoding": "utf-8", "errors": "replace"}  # a progress bar's \r ends a line, too
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, **as_text)
     log: list[str] = []
     try:
-        with tqdm(total=100, desc=f"writing {name}", unit="%", bar_format=BAR) as bar:
-            for line in _lines(process.stderr):
+        with tqdm(total=100, desc=f"writing {name}", bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}") as bar:
+            for line in process.stderr:
                 if percent := re.search(r"Writing:\s+(\d+)%", line):
                     bar.update(int(percent[1]) - bar.n)
                 elif line.strip():
-                    log = [*log[-200:], line]
+                    log = [*log[-200:], line.rstrip()]
             if process.wait() == 0:
                 bar.update(100 - bar.n)
     except BaseException:  # interrupted: do not leave the converter running
@@ -192,17 +190,3 @@ def _requantize(gguf: Path, source: gguf_file.Summary, type_name: str, path: Pat
                 f"llama.cpp could not quantize {gguf.name} to {type_name}. It said: {last}. "
                 "Convert the checkpoint again and retry."
             )
-
-
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
-
-
-def _lines(stream) -> Iterator[str]:
-    """Yield lines that end in a line feed or, as progress bars do, in a carriage return."""
-    rest = b""
-    while piece := stream.read1(65536):
-        *lines, rest = re.split(rb"[\r\n]", rest + piece)
-        for line in lines:
-            yield line.decode(errors="replace")
-    if rest:
-        yield rest.decode(errors="replace")

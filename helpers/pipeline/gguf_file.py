@@ -1,7 +1,5 @@
 """What is in a GGUF file: its metadata, its tensors, whether it is whole, and where its tensors come from."""
 
-from __future__ import annotations
-
 import math
 import mmap
 import struct

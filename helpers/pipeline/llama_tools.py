@@ -5,8 +5,6 @@ beside it. The pin of llama-cpp-python fixes all three and the runtime together:
 carries them, and COMMIT names where they stand in llama.cpp's own repository.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
@@ -42,23 +40,20 @@ def tools() -> Path:
         return folder
     path = artifacts.folder() / "llama.cpp"
     with artifacts.locked(path):
-        if not (path.exists() and fingerprint(path) == SHA256):
-            _fetch(path)
+        if path.exists() and fingerprint(path) == SHA256:
+            return path
+        with artifacts.making(path) as temporary:
+            try:
+                clone(temporary)
+            except (OSError, subprocess.SubprocessError):
+                artifacts.remove(temporary)
+                unpack(temporary)
+            if fingerprint(temporary) != SHA256:
+                raise InstallError(
+                    "llama.cpp's converter arrived altered: its checksum is not the pinned one. The download was "
+                    "damaged or changed at its source. Run the cell again."
+                )
     return path
-
-
-def _fetch(path: Path) -> None:
-    with artifacts.making(path) as temporary:
-        try:
-            clone(temporary)
-        except (OSError, subprocess.SubprocessError):
-            artifacts.remove(temporary)
-            unpack(temporary)
-        if fingerprint(temporary) != SHA256:
-            raise InstallError(
-                "llama.cpp's converter arrived altered: its checksum is not the pinned one. The download was "
-                "damaged or changed at its source. Run the cell again."
-            )
 
 
 def clone(folder: Path) -> None:

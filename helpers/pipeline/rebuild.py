@@ -8,8 +8,6 @@ The weights went through Q4_1 once and keep that loss: as material for learning 
 measure of SmolLM2's quality they are not.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from pathlib import Path

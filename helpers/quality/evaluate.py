@@ -4,8 +4,6 @@
 other; therefore all intervals take whole windows as the independent unit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

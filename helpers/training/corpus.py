@@ -1,7 +1,5 @@
 """From stories to batches of token ids: the tokenizer of `story`, training text without end, held-out text."""
 
-from __future__ import annotations
-
 import io
 import itertools
 from collections.abc import Iterable, Iterator

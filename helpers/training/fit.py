@@ -1,7 +1,5 @@
 """Train a language model, and measure it on text it has not seen."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """LLaMAs with random weights: of any small shape, and with layers that are called more than once."""
 
-from __future__ import annotations
-
 import copy
 
 import torch
@@ -28,7 +26,6 @@ def small_llama(
     of the first weights. With transformers' default of 0.02 and weight decay 0.1 the trained model was
     so robust that rounding it to 3 bits cost 0.018 nats; starting from 0.1 without decay it bites.
     """
-
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -52,7 +49,6 @@ def share_layers(model: LlamaForCausalLM, times: int = 2) -> None:
     The model computes `times` as many layers. It keeps no key-value cache any more, since a cache has one place for
     each layer and not for each call; `unshare_layers` gives a model that every program can run.
     """
-
     if times < 1:
         raise InputError(f"A layer cannot be called {times} times. Use 1 or more.")
     model.model.layers = ModuleList([layer for layer in model.model.layers for _ in range(times)])
@@ -62,7 +58,6 @@ def share_layers(model: LlamaForCausalLM, times: int = 2) -> None:
 
 def unshare_layers(model: LlamaForCausalLM) -> LlamaForCausalLM:
     """Return a copy in which every call is a layer of its own: same outputs, storable everywhere, larger."""
-
     copied = copy.deepcopy(model)
     copied.model.layers = ModuleList([copy.deepcopy(layer) for layer in copied.model.layers])
     for index, layer in enumerate(copied.model.layers):

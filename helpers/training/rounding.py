@@ -1,7 +1,5 @@
 """Fake quantization in PyTorch: matrices rounded per row, once after training or in every forward pass of it."""
 
-from __future__ import annotations
-
 import copy
 
 import torch
@@ -21,7 +19,6 @@ def round_rows(weight: torch.Tensor, bits: int) -> torch.Tensor:
 
 def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
     """Return a copy whose attention and FFN matrices went through `round_rows`; embeddings stay."""
-
     copied = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in copied.named_parameters():

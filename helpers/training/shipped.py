@@ -7,8 +7,6 @@ They are transformers' own `LlamaForCausalLM`, so whatever is trained here saves
 through llama.cpp's converter like any other checkpoint.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

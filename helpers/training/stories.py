@@ -10,9 +10,8 @@ The text is drawn from a seeded generator through `Random.random()` alone, the o
 sequence Python promises to keep, so the corpus is the same on every version of Python.
 """
 
-from __future__ import annotations
-
 import functools
+import itertools
 import random
 import re
 import tomllib
@@ -65,16 +64,7 @@ def world() -> tuple[Character, ...]:
     names = _shuffled(rng, names)[:CHARACTERS]
     friends = names[1:] + names[:1]  # one large ring of friends: nobody is their own friend
     return tuple(
-        Character(
-            name=name,
-            species=_pick(rng, words["species"]),
-            home=_pick(rng, words["home"]),
-            colour=_pick(rng, words["colour"]),
-            treasure=_pick(rng, words["treasure"]),
-            food=_pick(rng, words["food"]),
-            trade=_pick(rng, words["trade"]),
-            friend=friend,
-        )
+        Character(name, **{fact: _pick(rng, words[fact]) for fact in FACTS if fact != "friend"}, friend=friend)
         for name, friend in zip(names, friends, strict=True)
     )
 
@@ -86,10 +76,8 @@ def stories(seed: int | str, count: int | None = None) -> Iterator[str]:
     other stories.
     """
     rng = random.Random(f"stories {seed}")
-    made = 0
-    while count is None or made < count:
+    for _ in itertools.count() if count is None else range(count):
         yield _story(rng)
-        made += 1
 
 
 def probes(seed: int = 3, count: int = 500) -> list[Probe]:
@@ -126,9 +114,7 @@ def _fill(rng: random.Random, text: str, values: Values) -> str:
 
     def replace(match: re.Match) -> str:
         key, fact = match.groups()
-        if fact:
-            return getattr(values[key], fact)
-        return _pick(rng, GRAMMAR["phrases"][key])
+        return getattr(values[key], fact) if fact else _pick(rng, GRAMMAR["phrases"][key])
 
     while slot.search(text):
         text = slot.sub(replace, text)

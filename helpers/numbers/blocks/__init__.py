@@ -4,8 +4,6 @@ A row is cut into blocks; each block stores its codes and the scale that belongs
 themselves stand in `simple` (one scale for 32 weights) and `k_quants` (256 weights, two levels of scales).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -13,8 +13,6 @@ differ from ggml's where trials fit equally well, and where a scale becomes 0: c
     decode_…(data)  (blocks, bytes) uint8   →  (blocks, 256) float32
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from helpers.numbers.blocks.simple import fp16_bytes, fp16_column

@@ -14,8 +14,6 @@ test compares them. The layouts:
 Two 4-bit codes share a byte: weight j in the low half, weight j + 16 in the high half (NF4: neighbours, high first).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # E2M1's values doubled, so that they are whole numbers; the scale is halved to make up for it.

@@ -5,8 +5,6 @@ equal NumPy's and ml_dtypes' casts in every bit. TF32 has no storage type in any
 reads FP32, kept here as 19 bits and rounded to nearest even.
 """
 
-from __future__ import annotations
-
 from helpers.numbers.formats.floats import FloatFormat
 from helpers.numbers.formats.integers import IntegerFormat
 

@@ -4,8 +4,6 @@ Whatever the widths, rounding is the same four lines (`FloatFormat.round`): find
 |x|, multiply it by epsilon to get the spacing of the format's numbers there, round to a multiple of it.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from functools import cached_property

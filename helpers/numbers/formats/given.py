@@ -1,7 +1,5 @@
 """What is given to a format: real numbers, codes, a single number; anything else is refused."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from helpers.errors import InputError

@@ -1,7 +1,5 @@
 """Whole numbers as formats: two's complement, or unsigned."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Download a snapshot of a repository and verify every file."""
 
-from __future__ import annotations
-
 import fnmatch
 from pathlib import Path
 
@@ -26,12 +24,7 @@ def download(
         wanted = {s.rfilename: s.size for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)}
         machine.require_disk(sum(size or 0 for size in wanted.values()), folder, repo)
         snapshot_download(
-            repo,
-            revision=info.sha,
-            allow_patterns=list(patterns),
-            local_dir=folder,
-            endpoint=endpoint,
-            token=token,
+            repo, revision=info.sha, allow_patterns=list(patterns), local_dir=folder, endpoint=endpoint, token=token
         )
         found = api.verify_repo_checksums(repo, revision=info.sha, local_dir=folder)
     absent = wanted.keys() & set(found.missing_paths)

@@ -1,7 +1,5 @@
 """Every failure of `huggingface_hub` as one of our errors: what happened, why, what to do."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import re

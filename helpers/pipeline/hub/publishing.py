@@ -1,7 +1,5 @@
 """Publish files with a model card in one commit, and prove that what stands there is what was sent."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which Hub: the real one, or the rehearsal Hub on this machine. Decided once, and undone by `close()`."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools

@@ -1,11 +1,7 @@
 """The token of the person at the keyboard: found, checked, never shown."""
 
-from __future__ import annotations
-
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
 
 from helpers.errors import HubError
 from helpers.pipeline.hub.explain import TOKEN_PAGE, explained
@@ -16,20 +12,14 @@ def find_token() -> str | None:
     """Return the token of the environment, the Colab vault or the `hf auth login` file; None without one."""
     from huggingface_hub import get_token
 
-    with _without_rehearsal_token():
-        raw = os.environ.get("HF_TOKEN") or _colab_token() or get_token()
-    return clean_token(raw) if raw else None
-
-
-@contextlib.contextmanager
-def _without_rehearsal_token() -> Iterator[None]:
-    """Take a rehearsal's token out of the environment for a moment: it opens no other Hub."""
+    # A rehearsal's token opens no other Hub: it leaves the environment, where `get_token` looks, for a moment.
     rehearsed = os.environ.pop("HF_TOKEN") if os.environ.get("HF_TOKEN", "").startswith(REHEARSAL_TOKEN) else None
     try:
-        yield
+        raw = os.environ.get("HF_TOKEN") or _colab_token() or get_token()
     finally:
         if rehearsed:
             os.environ["HF_TOKEN"] = rehearsed
+    return clean_token(raw) if raw else None
 
 
 def clean_token(raw: str) -> str:

@@ -1,7 +1,5 @@
 """What the Hub tells of a model because it reads the repository's own files: card, configuration, weights."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -38,9 +36,7 @@ def about(store: Store, commit: Commit) -> dict:
     if "config.json" in commit.files:
         try:
             config = json.loads(store.content(commit.files["config.json"].sha256).read_text())
-            told["config"] = {
-                k: config[k] for k in ("architectures", "model_type", "quantization_config") if k in config
-            }
+            told["config"] = {key: config[key] for key in CONFIG if key in config}
         except ValueError:
             pass  # damaged on purpose, for a test
     if parameters := _parameters(store, commit):
@@ -60,8 +56,7 @@ def _parameters(store: Store, commit: Commit) -> dict[str, int]:
         if name.endswith(".safetensors") and "/" not in name:
             try:
                 with safe_open(store.content(stored.sha256), "np") as tensors:
-                    names = tensors.keys()
-                    for tensor in map(tensors.get_slice, names):
+                    for tensor in map(tensors.get_slice, tensors.keys()):
                         counted[tensor.get_dtype()] += math.prod(tensor.get_shape())
             except (SafetensorError, OSError):
                 return {}  # not safetensors after all

@@ -1,27 +1,21 @@
 """Who may do what, and how a refusal is answered: in the headers X-Error-Code and X-Error-Message."""
 
-from __future__ import annotations
-
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from helpers.pipeline.rehearsal.store import Commit, Repo, Store
 
 
-class RefusedError(Exception):
-    """An answer that is an error; the client makes its own exception of the status and the code."""
-
-    def __init__(self, status: int, message: str, code: str = ""):
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
+def refused(status: int, message: str, code: str = "") -> HTTPException:
+    """Return what to raise: an answer from whose status and headers the client makes an exception of its own."""
+    headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+    return HTTPException(status, message, headers)
 
 
-def refusal(refused: RefusedError) -> JSONResponse:
-    """Put a refusal into the headers where `huggingface_hub` looks for it."""
-    headers = {"X-Error-Message": refused.message}
-    if refused.code:
-        headers["X-Error-Code"] = refused.code
-    return JSONResponse({"error": refused.message}, refused.status, headers)
+def refusal(raised: HTTPException) -> JSONResponse:
+    """Answer as the Hub does, in JSON."""
+    return JSONResponse({"error": raised.detail}, raised.status_code, raised.headers)
 
 
 def store_of(request: Request) -> Store:
@@ -34,7 +28,7 @@ def token_of(request: Request) -> str | None:
     if not scheme:
         return None
     if token not in store_of(request).roles:
-        raise RefusedError(401, "Invalid credentials in Authorization header")
+        raise refused(401, "Invalid credentials in Authorization header")
     return token
 
 
@@ -42,14 +36,14 @@ def require_role(request: Request) -> str:
     """Return "read" or "write"; refuse who sent no token."""
     token = token_of(request)
     if token is None:
-        raise RefusedError(401, "Invalid username or password.")
+        raise refused(401, "Invalid username or password.")
     return store_of(request).roles[token]
 
 
 def require_write(request: Request) -> None:
     """Refuse a token that may only read, and no token."""
     if require_role(request) != "write":
-        raise RefusedError(403, "This token is read-only: it does not have the right to write.")
+        raise refused(403, "This token is read-only: it does not have the right to write.")
 
 
 def repo_of(request: Request, repo_id: str | None = None) -> Repo:
@@ -57,7 +51,7 @@ def repo_of(request: Request, repo_id: str | None = None) -> Repo:
     repo = store_of(request).repos.get(repo_id or request.path_params["repo"])
     token = token_of(request)
     if repo is None or (repo.private and token is None):
-        raise RefusedError(401 if token is None else 404, "Repository not found", "RepoNotFound")
+        raise refused(401 if token is None else 404, "Repository not found", "RepoNotFound")
     return repo
 
 
@@ -69,7 +63,7 @@ def commit_of(request: Request) -> Commit:
     for commit in repo.commits:
         if commit.oid.startswith(revision) and len(revision) >= 7:
             return commit
-    raise RefusedError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+    raise refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
 
 def require_let_in(request: Request) -> None:
@@ -77,4 +71,4 @@ def require_let_in(request: Request) -> None:
     repo, token = repo_of(request), token_of(request)
     if repo.gated and token not in repo.let_in:
         status = 401 if token is None else 403
-        raise RefusedError(status, "Access to this model is restricted: ask for it on its page.", "GatedRepo")
+        raise refused(status, "Access to this model is restricted: ask for it on its page.", "GatedRepo")

@@ -1,7 +1,5 @@
 """Endpoints for repositories: who I am, create and delete, what is in one, and commits to it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import urllib.parse
@@ -13,8 +11,8 @@ from starlette.responses import JSONResponse
 
 from helpers.pipeline.rehearsal.about import about, metadata
 from helpers.pipeline.rehearsal.access import (
-    RefusedError,
     commit_of,
+    refused,
     repo_of,
     require_let_in,
     require_role,
@@ -36,7 +34,7 @@ async def create(request: Request) -> JSONResponse:
     require_write(request)
     owner = wanted.get("organization") or USER
     if owner != USER:
-        raise RefusedError(403, f"You don't have the rights to create a model under the namespace {owner!r}")
+        raise refused(403, f"You don't have the rights to create a model under the namespace {owner!r}")
     repo_id = f"{owner}/{wanted['name']}"
     url = f"{request.base_url}{repo_id}"
     private = wanted.get("private") or wanted.get("visibility") == "private"
@@ -71,12 +69,10 @@ async def validate_card(request: Request) -> JSONResponse:
 
 async def info(request: Request) -> JSONResponse:
     commit, repo, name = commit_of(request), repo_of(request), request.path_params["repo"]
-    siblings = []
-    for path, stored in sorted(commit.files.items()):
-        item: dict = {"rfilename": path, "size": stored.size, "blobId": stored.oid}
-        if stored.lfs:
-            item["lfs"] = {"sha256": stored.sha256, "size": stored.size, "pointerSize": POINTER_SIZE}
-        siblings.append(item)
+    siblings = [
+        {"rfilename": path, "size": stored.size, "blobId": stored.oid, **_lfs(stored)}
+        for path, stored in sorted(commit.files.items())
+    ]
     told = {"_id": name, "id": name, "modelId": name, "sha": commit.oid, "private": repo.private}
     told |= {"gated": "manual" if repo.gated else False, "siblings": siblings}
     return JSONResponse(told | await run_in_threadpool(about, store_of(request), commit))
@@ -89,13 +85,12 @@ async def tree(request: Request) -> JSONResponse:
     prefix = path.rstrip("/") + "/" if path else ""
     items, folders = [], set()
     for name, stored in sorted(commit_of(request).files.items()):
-        if not name.startswith(prefix):
-            continue
-        inner = name[len(prefix) :].split("/")
-        if len(inner) > 1:
-            folders.add(prefix + inner[0])
-        if recursive or len(inner) == 1:
-            items.append(_tree_item(name, stored))
+        if name.startswith(prefix):
+            folder, inside, _ = name[len(prefix) :].partition("/")
+            if inside:
+                folders.add(prefix + folder)
+            if recursive or not inside:
+                items.append(_tree_item(name, stored))
     folder_items = [{"type": "directory", "path": f, "size": 0, "oid": "0" * 40} for f in sorted(folders)]
     return JSONResponse(folder_items + items)
 
@@ -111,10 +106,13 @@ async def paths_info(request: Request) -> JSONResponse:
 
 
 def _tree_item(name: str, stored: StoredFile) -> dict:
-    item: dict = {"type": "file", "path": name, "size": stored.size, "oid": stored.oid}
-    if stored.lfs:
-        item["lfs"] = {"oid": stored.sha256, "size": stored.size, "pointerSize": POINTER_SIZE}
-    return item
+    return {"type": "file", "path": name, "size": stored.size, "oid": stored.oid, **_lfs(stored)}
+
+
+def _lfs(stored: StoredFile) -> dict:
+    """Describe a content that git keeps by a pointer only; `model_info` and a tree name its checksum differently."""
+    told = {"oid": stored.sha256, "sha256": stored.sha256, "size": stored.size, "pointerSize": POINTER_SIZE}
+    return {"lfs": told} if stored.lfs else {}
 
 
 async def refs(request: Request) -> JSONResponse:
@@ -151,7 +149,7 @@ async def preupload(request: Request) -> JSONResponse:
         answer = {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
         if stored := present.get(file["path"]):
             # The client compares: unchanged files make no second commit.
-            answer["oid"] = stored.sha256 if stored.lfs else stored.oid
+            answer["oid"] = stored.etag
         answers.append(answer)
     return JSONResponse({"files": answers})
 
@@ -182,11 +180,11 @@ def _apply(store: Store, repo_id: str, parent: Commit, lines: list[dict]) -> Com
                 case "lfsFile":
                     path = store.content(value["oid"])
                     if not path.exists():
-                        raise RefusedError(400, f"LFS object {value['oid']} was never uploaded")
+                        raise refused(400, f"LFS object {value['oid']} was never uploaded")
                     files[value["path"]] = describe(path, value["path"])
                 case "deletedFile":
                     if files.pop(value["path"], None) is None:
-                        raise RefusedError(404, f"No file {value['path']}", "EntryNotFound")
+                        raise refused(404, f"No file {value['path']}", "EntryNotFound")
                 case "deletedFolder":
                     prefix = value["path"].rstrip("/") + "/"
                     files = {name: f for name, f in files.items() if not name.startswith(prefix)}

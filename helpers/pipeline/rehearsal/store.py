@@ -5,8 +5,6 @@
     part-<random>        uploads that are not finished
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -15,6 +13,8 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from helpers import artifacts
 
 USER = "rehearsal"  # whose namespace the tokens may write to
 LARGE = 10 * 2**20  # the Hub's own limit: larger files go through LFS
@@ -29,6 +29,11 @@ class StoredFile:
     oid: str
     sha256: str
     lfs: bool
+
+    @property
+    def etag(self) -> str:
+        """The one of the two by which the client compares."""
+        return self.sha256 if self.lfs else self.oid
 
 
 @dataclass
@@ -60,7 +65,6 @@ class Store:
         self.roles: dict[str, str] = {}  # token → "write" or "read"
         self.lock = threading.RLock()
         self._hosted: dict[str, Path] = {}  # contents that stay where they are on disk
-        self._parts: dict[str, dict[int, Path]] = {}  # of uploads in several parts: checksum of the whole → parts
 
     def open(self, root: Path) -> None:
         """Make a folder of its own in `root`, and delete those that killed processes left there."""
@@ -123,34 +127,21 @@ class Store:
 
     def keep(self, part: Path, sha256: str) -> bool:
         """Move a finished upload to its place; False, and it is deleted, if its checksum is not as announced."""
-        with open(part, "rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-        if actual != sha256:
+        if artifacts.sha256(part) != sha256:
             part.unlink()
             return False
         os.replace(part, self.folder / "objects" / sha256)
         return True
 
-    def keep_part(self, sha256: str, number: int, part: Path) -> None:
-        """Remember one part of an upload; `sha256` is the checksum of the whole."""
-        with self.lock:
-            self._parts.setdefault(sha256, {})[number] = part
-
-    def take_parts(self, sha256: str) -> list[Path]:
-        """Hand over the parts of an upload in their order, and forget them."""
-        with self.lock:
-            parts = self._parts.pop(sha256, {})
-        return [parts[number] for number in sorted(parts)]
-
-    def join(self, parts: list[Path], sha256: str) -> bool:
-        """Make one content of its parts, as `keep` does with a whole."""
+    def join(self, parts: list[Path]) -> Path:
+        """Put the parts of an upload into one file, in this order."""
         whole = self.new_part()
         with open(whole, "wb") as out:
             for part in parts:
                 with open(part, "rb") as piece:
                     shutil.copyfileobj(piece, out)
                 part.unlink()
-        return self.keep(whole, sha256)
+        return whole
 
 
 def describe(path: Path, name: str) -> StoredFile:
