@@ -1,7 +1,7 @@
 """Minutes from clone to first generated token, cold and warm. About a quarter of an hour.
 
-Cold: an empty cache of pip, as on a new machine; all packages are downloaded and llama.cpp is built. Warm: a second
-clone with that cache. Then `make run` in the second clone. Needs git, make and a package index.
+Cold: empty caches, as on a new machine; all packages are downloaded and llama.cpp is built. Warm: a second
+clone with those caches. Then `make run` in the second clone. Needs git, make and a package index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIRST_TOKEN = """
 import time
 from helpers.pipeline import catalogue, convert, runtime
 started = time.monotonic()
-checkpoint = models.CATALOGUE["smollm2"].fetch()
+checkpoint = catalogue.CATALOGUE["smollm2"].fetch()
 fetched = time.monotonic()
 gguf = convert.to_gguf(checkpoint, "q8_0")
 converted = time.monotonic()
@@ -37,7 +37,8 @@ def rows() -> Iterator[Row]:
     """Clone twice with one cache of pip; then run the second clone."""
     with tempfile.TemporaryDirectory(prefix="newcomer-") as temporary:
         folder = Path(temporary)
-        surroundings = clean() | {"PIP_CACHE_DIR": str(folder / "pip"), "HF_HOME": str(folder / "hf")}
+        empty = {"PIP_CACHE_DIR": "pip", "XDG_CACHE_HOME": "cache", "HF_HOME": "hf"}  # cache: our wheel of llama.cpp
+        surroundings = clean() | {name: str(folder / place) for name, place in empty.items()}
         for state in ("cold", "warm"):
             seconds = newcomer(folder / state, surroundings)
             for step, taken in zip(STEPS, seconds, strict=True):

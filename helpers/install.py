@@ -119,7 +119,13 @@ def llama_wheel(folder: Path) -> Path:
     name = f"llama_cpp_python-{wanted.split('==')[-1]}-*.whl"
     if found := next(folder.glob(name), None):
         return found
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InstallError(
+            f"{folder} cannot be made ({error.strerror}). The built {LLAMA} is kept there, for the next environment. "
+            "Set XDG_CACHE_HOME to a folder in which you may write."
+        ) from error
     with tempfile.TemporaryDirectory(dir=folder) as inside:  # a wheel stands in `folder` whole or not at all
         wheel = ["wheel", "--no-deps", "--wheel-dir", inside]
         try:

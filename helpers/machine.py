@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -52,11 +53,17 @@ def require_memory(n_bytes: float, what: str) -> None:
         )
 
 
-def cores() -> int:
-    """Return how many cores this process may use: fewer than the machine has where a container or taskset limits it."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many cores this process may use: fewer than the machine has where a container or taskset limits it.
+
+    quota: cgroup v2's time that a container may compute in each period of time, "max" for as much as it likes.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+    except (OSError, ValueError):  # no Linux, or cgroup v1
+        return count
+    return count if allowed == "max" else max(1, min(count, math.ceil(int(allowed) / int(period))))
 
 
 def child_environment(**extra: str) -> dict[str, str]:

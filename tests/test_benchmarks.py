@@ -1,7 +1,10 @@
 """The benchmarks' bookkeeping: what a ratio means, and that the page shows what was measured. No time is asserted."""
 
+import ast
 import dataclasses
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -114,3 +117,20 @@ def test_the_readme_refers_to_the_page_and_copies_no_number():
 def test_same_bytes_as_the_converter_and_the_quantizer():
     rows = [row for group in report.load().values() for row in group["rows"] if row.key.endswith(" seconds")]
     assert len(rows) == 6 and all(row.note == "same bytes: yes" for row in rows)
+
+
+def test_programs_that_stand_in_a_text_name_only_what_they_import():
+    """Code in a string is seen by no linter: each such string of the benchmarks and the long tests is compiled here."""
+    seen = 0
+    for path in [*(artifacts.ROOT / "benchmarks").glob("*.py"), *(artifacts.ROOT / "tests" / "long").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if not re.search(r"^(from helpers|import helpers)", text, re.M):
+                continue
+            seen += 1
+            known = "os = sys = pathlib = folder = WRITE = READ = CARD = None\n"  # what a program's head brings
+            program = known + re.sub(r"\{\w+!r\}", "None", text)
+            command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-"]
+            done = subprocess.run(command, input=program, capture_output=True, text=True)
+            assert done.returncode == 0, f"{path.name}, line {node.lineno}: {done.stdout}"
+    assert seen >= 10

@@ -90,6 +90,12 @@ def test_the_built_wheel_runs_on_every_processor_and_is_kept(monkeypatch, tmp_pa
     assert install.llama_wheel(install.CACHE) == wheel and not calls, "built once"
 
 
+def test_a_cache_that_cannot_be_made_says_so(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InstallError, match="XDG_CACHE_HOME"):
+        install.llama_wheel(tmp_path / "file" / "cache")
+
+
 def test_an_interrupted_build_leaves_no_wheel(monkeypatch, tmp_path):
     def pip(arguments, what):
         pip_that_makes_wheels([])(arguments, what)

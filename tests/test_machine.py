@@ -132,3 +132,17 @@ def test_every_notebook_imports_the_helpers_before_any_library():
         code = next(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
         imported = re.findall(r"^(?:from|import) (\w+)", code, re.M)
         assert set(imported[: imported.index("helpers")]) <= set(sys.stdlib_module_names), path.name
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("max 100000", 10**6), ("100000 100000", 1), ("50000 100000", 1), ("", 10**6)]
+)
+def test_a_containers_share_of_the_processors_counts(tmp_path, quota, most):
+    (tmp_path / "cpu.max").write_text(quota)
+    everything = machine.cores(tmp_path / "nothing")
+    assert machine.cores(tmp_path / "cpu.max") == min(everything, most)
+
+
+def test_what_a_child_process_says_has_no_colours(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert machine.child_environment()["NO_COLOR"] == "1"

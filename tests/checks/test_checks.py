@@ -225,6 +225,11 @@ def test_ways_to_multiply_without_the_kronecker_product():
     multiply = ALL["kronecker_multiply"]
     assert multiply(lambda a, b, x: (a @ x.reshape(4, 5) @ b.T).ravel()).correct
     assert multiply(lambda a, b, x: np.einsum("ij,kl,jl->ik", a, b, x.reshape(4, 5)).ravel()).correct
+
+    def kron(a, b, x):
+        return (a @ x.reshape(4, 5) @ b.T).ravel()
+
+    assert multiply(kron).correct, "a function may have any name"
     assert multiply(lambda a, b, x: [p @ x.reshape(4, 5) @ q for p in a for q in b]).correct
 
 

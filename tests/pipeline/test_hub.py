@@ -48,12 +48,12 @@ def session(monkeypatch):
 
 
 def logged_in(monkeypatch, role: str) -> None:
-    monkeypatch.setattr(which, "find_token", lambda: "hf_mine")
+    monkeypatch.setattr(which, "find_token", lambda endpoint: "hf_mine")
     monkeypatch.setattr(which, "whoami", lambda endpoint, token: {"name": "ada", "role": role})
 
 
 def test_connect_rehearses_without_a_token(monkeypatch, session):
-    monkeypatch.setattr(which, "find_token", lambda: None)
+    monkeypatch.setattr(which, "find_token", lambda endpoint: None)
     here = session.connect()
     assert here.rehearsal and "no token" in here.reason
 
@@ -90,6 +90,43 @@ def test_a_mirror_is_used_and_gets_no_token_that_was_saved_for_hugging_face(monk
     assert mirrored.token() is None and hub.Session(which.HUGGING_FACE).token() == "hf_saved"
     monkeypatch.setenv("HF_TOKEN", "hf_formirror")
     assert mirrored.token() == "hf_formirror", "who sets both means it"
+
+
+def test_a_token_that_we_put_into_the_environment_is_not_taken_for_yours(monkeypatch, session, tmp_path):
+    """What was saved for huggingface.co goes to no mirror, also after `connect` has exported it."""
+    from huggingface_hub import constants
+
+    (tmp_path / "token").write_text("hf_saved")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(which, "whoami", lambda endpoint, token: {"name": "ada", "role": "write"})
+    assert session.connect().token == "hf_saved" and os.environ["HF_TOKEN"] == "hf_saved"
+    assert hub.Session("https://mirror.example").token() is None and session.token() == "hf_saved"
+    session.close()
+    assert "HF_TOKEN" not in os.environ and not tokens._exported
+
+
+def test_your_token_is_found_again_after_a_rehearsal(monkeypatch, session):
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    monkeypatch.setattr(which, "whoami", lambda endpoint, token: {"name": "ada", "role": "read"})
+    assert "may only read" in session.connect().reason and "may only read" in session.connect().reason
+    assert session.download_token(session.endpoint) == "hf_mine" and os.environ["HF_TOKEN"] != "hf_mine"
+    monkeypatch.setenv("COURSE_HUB", "real")
+    monkeypatch.setattr(which, "whoami", lambda endpoint, token: {"name": "ada", "role": "write"})
+    assert session.connect().token == "hf_mine"
+
+
+def test_other_hubs_have_tokens_of_another_form(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", " eyJhbGciOiJIUzI1NiJ9.e30.c2ln\n")
+    company = hub.Session("https://artifacts.company.example/api/huggingfaceml/all")
+    assert company.token() == "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
+    with pytest.raises(HubError, match="not a token"):
+        hub.Session(which.HUGGING_FACE).token()
+
+
+@pytest.mark.parametrize(("value", "offline"), [("0", False), ("", False), ("1", True), ("yes", True)])
+def test_offline_mode_is_read_as_the_client_reads_it(monkeypatch, session, value, offline):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert session.wants_real() is not offline
 
 
 def test_a_rehearsal_token_never_goes_to_the_real_hub(monkeypatch, server):
@@ -135,7 +172,7 @@ def test_close_gives_everything_back(monkeypatch, session):
     from huggingface_hub import HfApi, constants, hf_hub_url
 
     monkeypatch.setenv("HF_TOKEN", "hf_before")
-    monkeypatch.setattr(which, "find_token", lambda: None)
+    monkeypatch.setattr(which, "find_token", lambda endpoint: None)
     before = (HfApi().endpoint, constants.HF_HUB_DISABLE_XET, os.environ.get("HF_ENDPOINT"))
     here = session.connect()
     assert HfApi().endpoint == here.endpoint and hf_hub_url("a/b", "c").startswith(here.endpoint)
@@ -146,7 +183,7 @@ def test_close_gives_everything_back(monkeypatch, session):
 
 
 def test_close_leaves_what_you_changed_meanwhile(monkeypatch, session):
-    monkeypatch.setattr(which, "find_token", lambda: None)
+    monkeypatch.setattr(which, "find_token", lambda endpoint: None)
     session.connect()
     os.environ["HF_TOKEN"] = "hf_loggedin"
     session.close()
@@ -200,7 +237,7 @@ def test_the_session_of_a_process_ends_with_it(tmp_path):
 
 def test_the_real_hub_needs_a_token(monkeypatch, session):
     monkeypatch.setenv("COURSE_HUB", "real")
-    monkeypatch.setattr(which, "find_token", lambda: None)
+    monkeypatch.setattr(which, "find_token", lambda endpoint: None)
     with pytest.raises(HubError, match="hf auth login"):
         session.connect()
 
@@ -328,7 +365,15 @@ def test_too_little_disk_is_noticed_before_the_download(server, tmp_path, monkey
 
 @pytest.mark.parametrize(
     "status, words",
-    [(401, "does not know the token"), (403, "lacks a right"), (429, "asks you to wait"), (500, "failed")],
+    [
+        (400, "refused .400. .*It says: injected failure"),
+        (401, "does not know the token"),
+        (403, "lacks a right"),
+        (413, "refused .413."),
+        (422, "refused .422."),
+        (429, "asks you to wait"),
+        (500, "failed"),
+    ],
 )
 def test_statuses_become_sentences(server, tmp_path, status, words):
     offered(server, tmp_path)

@@ -273,3 +273,21 @@ def test_a_gated_repository_opens_to_a_token_that_was_let_in(server, api, tmp_pa
     api.hf_hub_download("meta/gated", "config.json", local_dir=tmp_path / "o")
     with pytest.raises(errors.GatedRepoError):
         HfApi(endpoint=server.endpoint, token=server.read_token).auth_check("meta/gated")
+
+
+def test_commits_at_the_same_time_lose_nothing(api, repo):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def upload(number: int) -> None:
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=f"{number}.txt", repo_id=repo)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(upload, range(24)))
+    assert {f"{number}.txt" for number in range(24)} <= set(api.list_repo_files(repo))
+
+
+@pytest.mark.parametrize("path", ["%D0%B6.txt", "a%0Ab.txt", "%F0%9F%A6%99"])
+def test_a_name_that_no_header_can_hold_is_not_found(server, repo, path):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{server.endpoint}/{repo}/resolve/main/{path}")
+    assert caught.value.code in (401, 404)

@@ -61,6 +61,12 @@ def explain(error: BaseException, doing: str) -> HubError | ResourceError | None
         )
     if status == 429:
         return HubError(f"Too many requests (429) while {doing}. The Hub asks you to wait. Try again in some minutes.")
+    if status and 400 <= status < 500:
+        words = " ".join((getattr(error, "server_message", None) or text).split())[:300]
+        return HubError(
+            f"The Hub refused ({status}) while {doing}. It says: {words} Nothing was changed by this step. Correct "
+            "what it names, and run the cell again."
+        )
     if status and status >= 500:
         return HubError(
             f"The Hub failed ({status}) while {doing}. The fault is on its side. Nothing is damaged: run "

@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from helpers import artifacts, machine
 from helpers.errors import HubError, InputError
 from helpers.pipeline.hub.explain import TOKEN_PAGE, read_only
-from helpers.pipeline.hub.tokens import find_token, whoami
+from helpers.pipeline.hub.tokens import HUGGING_FACE, exported, find_token, whoami
 from helpers.pipeline.rehearsal import RehearsalHub
-
-HUGGING_FACE = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Session:
         wanted = choice()
         if wanted != "auto":
             return wanted == "real"
-        if os.environ.get("HF_HUB_OFFLINE"):
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):  # as the client reads it
             return False
         if self._answered is None:
             self._answered = answers(self.endpoint)
@@ -109,8 +107,7 @@ class Session:
 
     def token(self) -> str | None:
         """Return your token for the real Hub, or None. One that was saved for huggingface.co goes nowhere else."""
-        saved = find_token()
-        return saved if self.endpoint == HUGGING_FACE or saved == os.environ.get("HF_TOKEN", "").strip() else None
+        return find_token(self.endpoint)
 
     def download_token(self, endpoint: str) -> str | bool:
         """Return what to pass as `token` when downloading: your token to the real Hub only, else none (False)."""
@@ -170,7 +167,7 @@ def _client_at(endpoint: str, token: str) -> Iterator[None]:
     """
     from huggingface_hub import constants, hf_api
 
-    with _set(os.environ, HF_ENDPOINT=endpoint, HF_TOKEN=token):
+    with exported(token), _set(os.environ, HF_ENDPOINT=endpoint):
         template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         with _set(vars(constants), ENDPOINT=endpoint, HUGGINGFACE_CO_URL_TEMPLATE=template):
             with _set(vars(hf_api.api), endpoint=endpoint):

@@ -1,5 +1,8 @@
 """Who may do what, and how a refusal is answered: in the headers X-Error-Code and X-Error-Message."""
 
+import string
+from urllib.parse import quote
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -9,7 +12,7 @@ from helpers.pipeline.rehearsal.store import Commit, Repo, Store
 
 def refused(status: int, message: str, code: str = "") -> HTTPException:
     """Return what to raise: an answer from whose status and headers the client makes an exception of its own."""
-    headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+    headers = {"X-Error-Message": quote(message, safe=string.printable[:-5])} | ({"X-Error-Code": code} if code else {})
     return HTTPException(status, message, headers)
 
 

@@ -159,14 +159,14 @@ async def make_commit(request: Request) -> JSONResponse:
     lines = [json.loads(line) for line in (await request.body()).splitlines() if line.strip()]
     require_write(request)
     name = request.path_params["repo"]
-    made = await run_in_threadpool(_apply, store_of(request), name, commit_of(request), lines)
+    made = await run_in_threadpool(_apply, store_of(request), request, lines)
     url = f"{request.base_url}{name}/commit/{made.oid}"
     return JSONResponse({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
 
 
-def _apply(store: Store, repo_id: str, parent: Commit, lines: list[dict]) -> Commit:
-    with store.lock:
-        files = dict(parent.files)
+def _apply(store: Store, request: Request, lines: list[dict]) -> Commit:
+    with store.lock:  # the parent, too: another commit may just be made
+        files = dict(commit_of(request).files)
         title = "commit"
         for line in lines:
             value = line["value"]
@@ -188,4 +188,4 @@ def _apply(store: Store, repo_id: str, parent: Commit, lines: list[dict]) -> Com
                 case "deletedFolder":
                     prefix = value["path"].rstrip("/") + "/"
                     files = {name: f for name, f in files.items() if not name.startswith(prefix)}
-        return store.commit(repo_id, files, title)
+        return store.commit(request.path_params["repo"], files, title)
