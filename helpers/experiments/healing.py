@@ -10,7 +10,6 @@ from helpers.compression import compress, distill
 from helpers.experiments import sweep
 from helpers.experiments.sweep import SEEDS
 from helpers.training import corpus, shipped
-from helpers.training.corpus import BATCH
 from helpers.training.fit import mean_loss
 
 RESULTS = artifacts.ROOT / "data" / "healed.json"
@@ -46,7 +45,7 @@ class Heal:
         kind, one_by_one, alpha = HEALINGS[self.method]
         halved, student = copy.deepcopy(original), copy.deepcopy(original)
         halve(halved, layers, kind)
-        batches = corpus.story_batches(tokenizer, seed=f"heal {self.seed}", batch=BATCH)
+        batches = corpus.story_batches(tokenizer, seed=f"heal {self.seed}")
         groups = [[layer] for layer in layers] if one_by_one else [layers]
         steps = HEAL_STEPS[self.model] * len(layers) // len(groups)  # for each group
 

