@@ -66,13 +66,11 @@ BRANCHES = [
     Branch(HUB + "session.py", "me", READ_ONLY, "read 07: rehearsal Hub because your token may only read"),
     Branch(HUB + "session.py", "choice() == 'real'", "COURSE_HUB=real, may only read", 'read_only("nothing can be'),
     Branch(HUB + "session.py", "choice() == 'real'", "COURSE_HUB=real, no token", "else HubError("),
-    Branch(
-        HUB + "session.py",
-        "self.endpoint == HUGGING_FACE or saved == os.environ.get('HF_TOKEN', '').strip()",
-        TOKEN,
-        "return saved if self.endpoint == HUGGING_FACE",
-    ),
     # tokens
+    Branch(
+        HUB + "tokens.py", "endpoint == HUGGING_FACE", "a token saved for huggingface.co", "raw = own or _colab_token()"
+    ),
+    Branch(HUB + "tokens.py", "endpoint == HUGGING_FACE", "a token for another Hub", 'clean_token(own, prefix="")'),
     Branch(HUB + "tokens.py", "raw", TOKEN, "token = raw.strip()"),
     Branch(
         HUB + "tokens.py", "'google.colab' not in sys.modules", "a secret of Colab", 'return userdata.get("HF_TOKEN")'
@@ -118,6 +116,8 @@ BRANCHES = [
     Branch("06-12", "", "a start token before the text", "first 06: start tokens at the front: 1"),
     Branch("06-17", "", "weights in BF16", "expected = reference.logits(checkpoint, tokens)"),
     Branch("06-23", "untied", LARGE, untied),
+    Branch("08-20", "", LARGE, "first 08: TinyLlama 1.1B Chat: perplexity"),
+    Branch("08-26", "", LARGE, "first 08: tokens per second"),
     Branch("12-13", "real", HUB_ANSWERS, "first 12: GPT-2 with its own weights"),
     Branch("12-18", "real", HUB_ANSWERS, "first 12: GPT-2, layer 1, c_fc  "),
     Branch("helpers/artifacts.py", "n_bytes >= 995000000.0", LARGE, 'return f"{n_bytes / 1e9:.2f} GB"'),
@@ -138,14 +138,15 @@ ELSEWHERE = {
     "wrong['path'] in wanted and wrong['expected'] != 'none'": "every download",
     "whoami(here.endpoint, here.token)['role'] == 'read'": "notebook 07 breaks it on a rehearsal Hub",
     "wanted not in ('auto', 'real', 'rehearsal')": "a switch that was mistyped",
-    "os.environ.get('HF_HUB_OFFLINE')": "offline by wish",
+    "os.environ.get('HF_HUB_OFFLINE', '').upper() in ('1', 'ON', 'YES', 'TRUE')": "offline by wish",
     "choice() == 'rehearsal'": "rehearsals only",
     "any((character.isspace() for character in token))": "tests/pipeline/test_hub.py, tokens",
-    "not token.startswith('hf_') or not token.isascii()": "tests/pipeline/test_hub.py, tokens",
-    "os.environ.get('HF_TOKEN', '').startswith(REHEARSAL_TOKEN)": "after a rehearsal",
+    "not token.startswith(prefix) or not token.isascii()": "tests/pipeline/test_hub.py, tokens",
+    "token != own": "every login",
+    "os.environ.get('HF_TOKEN') == token": "the end of every login",
+    "os.environ.get('HF_TOKEN') != token": "the end of every login",
     "wanted not in CATALOGUE": "a model that was mistyped",
     "own": "LLAMA_CPP_DIR is set",
-    "rehearsed": "after a rehearsal",
     "os.environ.get('COURSE_MODEL')": "whose wish it was",
     "any((True for _ in module.parameters(recurse=False)))": "every model",
     "n_bytes >= 999500.0": "every size",
@@ -154,7 +155,7 @@ ELSEWHERE = {
 }
 WORDS = re.compile(
     r"\b(rehearsal|real|wants_real|token|saved|raw|me|refused|own|wanted|untied|tied|parameters|published|available"
-    r"|tensor_bytes|n_bytes|weights_sha256|_answered|HF_\w+|COURSE_\w+|colab|rehearsed)\b|\d{9}"
+    r"|HUGGING_FACE|tensor_bytes|n_bytes|weights_sha256|_answered|HF_\w+|COURSE_\w+|colab)\b|\d{9}"
 )
 SEARCHED = [
     *sorted((artifacts.ROOT / HUB).glob("*.py")),

@@ -19,8 +19,8 @@ PROGRAMS = {
     "colab": """
 import types
 from helpers.pipeline import hub
-from helpers.pipeline.hub import session
-session.HUGGING_FACE = os.environ["HF_ENDPOINT"]
+from helpers.pipeline.hub import tokens
+tokens.HUGGING_FACE = os.environ["HF_ENDPOINT"]
 colab = sys.modules["google.colab"] = types.ModuleType("google.colab")
 colab.userdata = types.SimpleNamespace(get={"HF_TOKEN": WRITE}.get)
 here = hub.connect()
@@ -29,8 +29,8 @@ print("rehearsal" if here.rehearsal else "real", hub.publish(here, "from-colab",
 """,
     "saved": """
 from helpers.pipeline import hub
-from helpers.pipeline.hub import session
-session.HUGGING_FACE = os.environ["HF_ENDPOINT"]
+from helpers.pipeline.hub import tokens
+tokens.HUGGING_FACE = os.environ["HF_ENDPOINT"]
 (folder / "token").write_text(WRITE)
 from huggingface_hub import constants
 constants.HF_TOKEN_PATH = str(folder / "token")
@@ -86,6 +86,9 @@ figure = pipeline.type_sizes([file], "TinyLlama")
 print(figure.axes[0].get_xlabel(), artifacts.size_text(file.file_bytes))
 """,
 }
+QUALITY_CELLS = tuple(
+    f"08-{number:02d}" for number in (2, 3, 4, 6, 8, 10, 12, 14, 15, 20, 21, 22, 24, 26)
+)  # what MODEL decides
 HEAD = f"""
 import os, pathlib, sys
 folder, WRITE, READ, CARD = pathlib.Path(os.environ["FOLDER"]), {WRITE!r}, {READ!r}, "---\\nlicense: mit\\n---\\n"
@@ -97,6 +100,7 @@ def make_runs(ground: Ground) -> dict[str, str]:
     said = {"run": ground.run_notebooks(["main"], "first")}
     said["receipt"] = (ground.artifacts / "published.json").read_text()
     ground.run_cells("12", ("12-02", "12-03", "12-13", "12-18"), "first")
+    ground.run_cells("08", QUALITY_CELLS, "first")
     ground.run_notebooks(["07"], "read", ground.environment(token=READ))
     ground.run_notebooks(["04"], "mirror", ground.environment("mirror"))
     more = {name: {} for name in PROGRAMS} | {"github": github(ground)}
