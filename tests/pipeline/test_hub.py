@@ -382,6 +382,16 @@ def test_statuses_become_sentences(server, tmp_path, status, words):
         hub.download("a/model", None, tmp_path / "in", ("*",), server.endpoint)
 
 
+@pytest.mark.parametrize("size", [0, 1000, 2**16 + 1])
+def test_a_file_that_is_not_as_long_as_the_hub_lists(server, tmp_path, size):
+    """What lies there was cut, or grew, after the commit listed its size."""
+    offered(server, tmp_path)
+    path = tmp_path / "offered" / "model.safetensors"
+    path.write_bytes(path.read_bytes().ljust(size, b"x")[:size])
+    with pytest.raises(HubError, match="another size than the Hub lists|has checksum|connection broke"):
+        hub.download("a/model", None, tmp_path / "in", ("*",), server.endpoint)
+
+
 def test_missing_model_revision_and_gate(server, tmp_path):
     source = offered(server, tmp_path)
     with pytest.raises(HubError, match="no such repository"):

@@ -78,6 +78,11 @@ def explain(error: BaseException, doing: str) -> HubError | ResourceError | None
             f"The connection broke while {doing}. The network is down or was cut. Nothing is damaged: run the cell "
             "again."
         )
+    if isinstance(error, OSError) and "Consistency check failed" in text:  # the client's own, of no type of its own
+        return HubError(
+            f"A file has another size than the Hub lists (while {doing}). It was cut or changed on the way or at its "
+            "source. Nothing half-done was kept: run the cell again."
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return ResourceError(
             f"The disk filled up while {doing}. Nothing half-done was kept. Free some space, or set COURSE_ARTIFACTS "
