@@ -34,7 +34,7 @@ STEPS = ("clone", "environment", "model in hand", "conversion to Q8_0", "load an
 
 
 def rows() -> Iterator[Row]:
-    """Clone twice with one cache of pip; then run the second clone."""
+    """Clone twice with the same caches; then run the second clone."""
     with tempfile.TemporaryDirectory(prefix="newcomer-") as temporary:
         folder = Path(temporary)
         empty = {"PIP_CACHE_DIR": "pip", "XDG_CACHE_HOME": "cache", "HF_HOME": "hf"}  # cache: our wheel of llama.cpp

@@ -44,14 +44,20 @@ class Checkpoint:
 def read(folder: Path) -> Checkpoint:
     """Return a checkpoint that the converter can read; raises CheckpointError for anything else.
 
-    Checks the configuration, the tokenizer, that weights are safetensors and not already quantized, and that every
-    shard is there with the size its own header announces. Headers are read once, weights not at all.
+    Checks that no code lies there, the configuration, the tokenizer, that weights are safetensors and not already
+    quantized, and that every shard is there with the size its own header announces. Headers are read once, weights not
+    at all.
     """
     config_path = folder / "config.json"
     if not config_path.is_file():
         raise CheckpointError(
             f"{folder.name}/config.json is missing. Either this is not a model folder or the download "
             "stopped early. Check the path or download again."
+        )
+    if code := sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")):
+        raise CheckpointError(
+            f"{folder.name} brings code of its own ({code[0]}). For some models the converter runs such files without "
+            "asking, and nobody has read them. Move the *.py files out of the folder, and try again."
         )
     config = _read_json(config_path)
     method = (config.get("quantization_config") or {}).get("quant_method")

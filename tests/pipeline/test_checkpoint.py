@@ -28,6 +28,18 @@ def test_not_a_model_folder(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["tokenization_odd.py", "code/modeling_odd.py", ".hidden/configuration_odd.py"])
+def test_code_in_the_folder_is_refused_and_not_run(checkpoint, elsewhere, tmp_path, name):
+    """The converter trusts remote code for some models (GLM among them), as `auto_map` of the tokenizer asks it to."""
+    code = checkpoint / name
+    code.parent.mkdir(exist_ok=True)
+    code.write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')")
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["x.Odd", None]}}))
+    with pytest.raises(CheckpointError, match="brings code of its own"):
+        convert.to_gguf(checkpoint, "f16")
+    assert not (tmp_path / "it ran").exists() and not list(elsewhere.rglob("*.gguf"))
+
+
 def test_no_tokenizer(checkpoint):
     (checkpoint / "tokenizer.model").unlink()
     with pytest.raises(CheckpointError, match="has no tokenizer"):

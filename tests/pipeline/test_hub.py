@@ -388,7 +388,7 @@ def test_a_file_that_is_not_as_long_as_the_hub_lists(server, tmp_path, size):
     offered(server, tmp_path)
     path = tmp_path / "offered" / "model.safetensors"
     path.write_bytes(path.read_bytes().ljust(size, b"x")[:size])
-    with pytest.raises(HubError, match="another size than the Hub lists|has checksum|connection broke"):
+    with pytest.raises(HubError, match="another size than the Hub lists"):
         hub.download("a/model", None, tmp_path / "in", ("*",), server.endpoint)
 
 
