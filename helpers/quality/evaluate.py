@@ -5,7 +5,7 @@ other; therefore all intervals take whole windows as the independent unit.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,17 +55,23 @@ class Comparison:
 
 
 def compare(
-    reference_run: Reference | Path, candidate: Path, text: str | Sequence[str], threads: int | None = None, **options
+    reference_run: Reference | str | Path,
+    candidate: str | Path,
+    text: str | Iterable[str],
+    threads: int | None = None,
+    **options,
 ) -> Comparison:
     """Compare a candidate with a reference (a run, or a GGUF that is run first) on the same windows.
 
     Raises InputError if the vocabularies differ or if the reference was made from another text.
     """
+    text = scoring.documents(text)  # read twice
     base = reference_run if isinstance(reference_run, Reference) else scoring.reference(reference_run, text, **options)
     window, most = base.windows.shape[1], len(base.windows)
-    if scoring.vocabulary(gguf_file.summary(candidate)) != base.vocabulary:
+    file = gguf_file.summary(candidate)
+    if scoring.vocabulary(file) != base.vocabulary:
         raise InputError(
-            f"{candidate.name} and {base.name} have different vocabularies. Probabilities of different tokens cannot "
+            f"{file.path.name} and {base.name} have different vocabularies. Probabilities of different tokens cannot "
             "be compared one by one. Compare bits per byte instead."
         )
     with scoring.Scorer(candidate, text, window, most, threads) as model:
@@ -82,17 +88,17 @@ def compare(
             scoring.encode(logits, out=codes)
             divergences.append(_divergence(theirs, codes))
             agreements.append(theirs.argmin(axis=1) == codes.argmin(axis=1))
-        run = Perplexity(candidate.stem, model.windows, model.checked(np.stack(losses)), base.bytes)
+        run = Perplexity(file.path.stem, model.windows, model.checked(np.stack(losses)), base.bytes)
     return Comparison(run, base, np.stack(divergences), np.stack(agreements))
 
 
-def recall(gguf: Path, probes: Sequence[stories.Probe], threads: int | None = None) -> np.ndarray:
+def recall(gguf: str | Path, probes: Sequence[stories.Probe], threads: int | None = None) -> np.ndarray:
     """Ask a GGUF of `story` fill-in-the-blank questions, greedily; return which were right, (probes,) bool."""
     from tqdm.auto import tqdm
 
     llm = runtime.load(gguf, n_ctx=256, threads=threads)
     right = []
-    for probe in tqdm(probes, desc=f"asking {gguf.stem}", unit="question", disable=len(probes) < 20):
+    for probe in tqdm(probes, desc=f"asking {Path(gguf).stem}", unit="question", disable=len(probes) < 20):
         answer = llm.create_completion(probe.prompt, max_tokens=10, temperature=0)["choices"][0]["text"]
         right.append(probe.is_answered_by(answer))
     llm.close()
@@ -107,7 +113,7 @@ def bootstrap(values: np.ndarray, rounds: int = 10_000, seed: int = 0) -> tuple[
     """
     from scipy import stats
 
-    values = np.asarray(values, np.float64)
+    values = scoring.array(values).astype(np.float64)
     if len(values) < 2:
         raise InputError(
             f"An interval needs at least two values, not {len(values)}. Only several values show how much they vary. "

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+import numbers
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from helpers import machine
 from helpers.errors import InputError
-from helpers.pipeline import gguf_file, runtime
+from helpers.pipeline import gguf_file, pieces, runtime
 
 CODES_PER_NAT = 2048  # log-probabilities are kept as 16-bit codes: steps of 1/2048 nat, 32 nats deep
 
@@ -66,7 +67,7 @@ class Reference(Perplexity):
 
 
 def perplexity(
-    gguf: Path, text: str | Sequence[str], window: int = 512, most: int | None = None, threads: int | None = None
+    gguf: str | Path, text: str | Iterable[str], window: int = 512, most: int | None = None, threads: int | None = None
 ) -> Perplexity:
     """Return the perplexity of a GGUF on a text, over at most `most` windows of `window` tokens.
 
@@ -74,11 +75,11 @@ def perplexity(
     """
     with Scorer(gguf, text, window, most, threads) as model:
         losses = np.stack([losses_of(logits, targets) for logits, targets in model.scored()])
-        return Perplexity(gguf.stem, model.windows, model.checked(losses), model.scored_bytes())
+        return Perplexity(model.path.stem, model.windows, model.checked(losses), model.scored_bytes())
 
 
 def reference(
-    gguf: Path, text: str | Sequence[str], window: int = 512, most: int | None = None, threads: int | None = None
+    gguf: str | Path, text: str | Iterable[str], window: int = 512, most: int | None = None, threads: int | None = None
 ) -> Reference:
     """As `perplexity`, and keep all log-probabilities for `compare`. Raises ResourceError if memory is short."""
     with Scorer(gguf, text, window, most, threads) as model:
@@ -90,15 +91,16 @@ def reference(
             losses.append(losses_of(logits, targets))
             encode(logits, out=codes[i * model.count : (i + 1) * model.count])
         checked = model.checked(np.stack(losses))
-        return Reference(gguf.stem, model.windows, checked, model.scored_bytes(), model.vocabulary, codes)
+        return Reference(model.path.stem, model.windows, checked, model.scored_bytes(), model.vocabulary, codes)
 
 
-def checkpoint_perplexity(checkpoint: Path, like: Perplexity) -> Perplexity:
+def checkpoint_perplexity(checkpoint: str | Path, like: Perplexity) -> Perplexity:
     """Score a Hugging Face checkpoint with PyTorch, in float32, on the windows of another run."""
     import torch
     from tqdm.auto import tqdm
     from transformers import AutoModelForCausalLM
 
+    checkpoint = Path(checkpoint)
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True).eval()
     first = like.windows.shape[1] // 2
     losses = []
@@ -115,15 +117,17 @@ def checkpoint_perplexity(checkpoint: Path, like: Perplexity) -> Perplexity:
 class Scorer:
     """A GGUF opened for scoring one text: its windows, and the logits of their second halves."""
 
-    def __init__(self, gguf: Path, text: str | Sequence[str], window: int, most: int | None, threads: int | None):
-        self.path = Path(gguf)
+    def __init__(self, gguf: str | Path, text: str | Iterable[str], window: int, most: int | None, threads: int | None):
+        text = documents(text)
         if not "".join(text).strip():
             raise InputError("The text is empty. There is nothing to predict. Pass a text of a few thousand words.")
-        if window < 8 or window % 2:
+        if not isinstance(window, numbers.Integral) or window < 8 or window % 2:
             raise InputError(
-                f"A window of {window} tokens is not possible. Half of it is scored. Use an even number, 8 or more."
+                f"A window of {window!r:.40} tokens is not possible. Half of it is scored. Use an even number, 8 or "
+                "more."
             )
-        file = gguf_file.summary(self.path)
+        file = gguf_file.summary(gguf)
+        self.path = file.path
         self.vocabulary_size = len(file.metadata.get("tokenizer.ggml.tokens", []))
         self.vocabulary = vocabulary(file)
         self.first, self.count = window // 2, window - 1 - window // 2
@@ -142,17 +146,16 @@ class Scorer:
     def __exit__(self, *_) -> None:
         self.llm.close()
 
-    def _windows(self, text: str | Sequence[str], window: int, most: int | None) -> np.ndarray:
+    def _windows(self, text: str | Iterable[str], window: int, most: int | None) -> np.ndarray:
         """Return the ids (windows, tokens); the rest of the text that fills no window is left out."""
-        adds_start = (
-            self.llm.metadata.get("tokenizer.ggml.add_bos_token", "true") == "true" and self.llm.token_bos() >= 0
-        )
+        start = pieces.starts(self.llm)
         if isinstance(text, str):
-            ids = self.llm.tokenize(text.encode(), add_bos=adds_start, special=False)
+            ids = start + pieces.encode(self.llm, text, special=False)
         else:
+            end = [self.llm.token_eos()] if self.llm.token_eos() >= 0 else []
             ids = []
             for document in text:
-                ids += [*self.llm.tokenize(document.encode(), add_bos=adds_start, special=False), self.llm.token_eos()]
+                ids += start + pieces.encode(self.llm, document, special=False) + end
         count = len(ids) // window if most is None else min(most, len(ids) // window)
         if count < 1:
             raise InputError(
@@ -160,8 +163,8 @@ class Scorer:
                 "Use a longer text or a smaller window."
             )
         windows = np.array(ids[: count * window], np.int32).reshape(count, window)
-        if adds_start:
-            windows[:, 0] = self.llm.token_bos()
+        if start:
+            windows[:, 0] = start
         return windows
 
     def scored(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -208,8 +211,18 @@ class Scorer:
         """Return the UTF-8 bytes of all scored tokens."""
         scored = self.windows[:, self.first + 1 :].ravel()
         ids, counts = np.unique(scored, return_counts=True)
-        lengths = [len(self.llm.detokenize([int(i)])) for i in ids]  # start and end tokens have no bytes
+        lengths = [len(pieces.piece(self.llm, i)) for i in ids]  # start and end tokens have no bytes
         return int(np.dot(lengths, counts))
+
+
+def documents(text: str | Iterable[str]) -> str | list[str]:
+    """Return a text or a list of texts; raise InputError for what cannot be written in UTF-8."""
+    if isinstance(text, bytes) or not isinstance(text, Iterable):
+        pieces.utf8(text)
+    documents = text if isinstance(text, str) else list(text)
+    for document in [documents] if isinstance(documents, str) else documents:
+        pieces.utf8(document)
+    return documents
 
 
 def vocabulary(file: gguf_file.Summary) -> str:
@@ -220,6 +233,7 @@ def vocabulary(file: gguf_file.Summary) -> str:
 
 def losses_of(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return −log softmax(logits)[target] of each row, in nats; a few rows at a time stay in the cache."""
+    logits, targets = array(logits), np.asarray(targets)
     losses = np.empty(len(targets), np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
         for i, (row, target) in enumerate(zip(logits, targets, strict=True)):
@@ -230,7 +244,12 @@ def losses_of(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def encode(logits: np.ndarray, out: np.ndarray) -> None:
     """Write each row as codes below its largest logit, see CODES_PER_NAT."""
-    for row, codes in zip(logits, out, strict=True):
+    for row, codes in zip(array(logits), out, strict=True):
         below = (row.max() - row) * np.float32(CODES_PER_NAT)
         np.minimum(below + np.float32(0.5), 65535, out=below)
         codes[:] = below
+
+
+def array(values) -> np.ndarray:
+    """Return values as an array; a torch tensor of any float type (NumPy has no bfloat16) as float32."""
+    return values.detach().float().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)

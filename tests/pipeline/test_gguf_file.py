@@ -1,131 +1,117 @@
-"""GGUF headers cut or forged at every single field: a clear error or a harmless change, never a huge allocation."""
+"""A GGUF at a glance: parts that belong together, files without weights, names and row order."""
 
-import struct
-import tracemalloc
+import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import tiny_gguf
+import torch
 
 from helpers.errors import InputError
-from helpers.pipeline import gguf_file
+from helpers.pipeline import gguf_file, runtime
 
 
-def text(value: str) -> bytes:
-    data = value.encode()
-    return struct.pack("<Q", len(data)) + data
+@pytest.fixture
+def parts(tmp_path):
+    """A model in parts of eight tensors, and the same in one file."""
+    whole = tiny_gguf.llama(tmp_path / "whole.gguf")
+    first = tiny_gguf.llama(tmp_path / "model.gguf", most=8)
+    files = sorted(tmp_path.glob("model-*.gguf"))
+    assert len(files) == 3 and files[0] == first
+    return whole, files
 
 
-def small_file() -> bytes:
-    """A GGUF with every kind of field, two tensors and 1 MB of data behind the header."""
-    pairs = [
-        text("general.architecture") + struct.pack("<I", 8) + text("llama"),
-        text("general.alignment") + struct.pack("<II", 4, 64),
-        text("tokens") + struct.pack("<IIQ", 9, 8, 3) + text("a") + text("bc") + text("def"),
-        text("scores") + struct.pack("<IIQ3f", 9, 6, 3, 0.5, 1.5, 2.5),
-        text("flag") + struct.pack("<I?", 7, True),
-        text("big") + struct.pack("<IQ", 10, 2**40),
-    ]
-    tensors = [
-        text("a.weight") + struct.pack("<IQQIQ", 2, 64, 32, 8, 0),  # Q8_0
-        text("b.weight") + struct.pack("<IQIQ", 1, 1024, 0, 2176),  # F32
-    ]
-    header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(pairs)) + b"".join(pairs + tensors)
-    return header + bytes(-len(header) % 64) + bytes(1_000_000)
+def test_parts_are_one_model(parts):
+    whole, files = parts
+    expected = gguf_file.summary(whole)
+    for given in files:
+        file = gguf_file.summary(str(given))
+        assert file.path == files[0] and file.parts == tuple(files)
+        assert file.file_bytes == sum(part.stat().st_size for part in files)
+        assert (file.tensors, file.main_type) == (expected.tensors, "F32")
+        assert file.metadata["tokenizer.ggml.tokens"] == expected.metadata["tokenizer.ggml.tokens"]
 
 
-GOOD = small_file()
+def test_any_part_opens_the_whole(parts):
+    whole, files = parts
+    answers = set()
+    for path in (whole, files[0], files[1]):
+        llm = runtime.load(path, n_ctx=64)
+        answers.add(runtime.ask(llm, "abc", max_tokens=8))
+        llm.close()
+    assert len(answers) == 1
 
 
-@pytest.fixture(scope="module")
-def fields(tmp_path_factory) -> list[tuple[int, int]]:
-    """Where each field of the header stands, as (start, length): what the reader takes, in order."""
-    taken = []
-    path = tmp_path_factory.mktemp("good") / "good.gguf"
-    path.write_bytes(GOOD)
-
-    class Spy(gguf_file._Header):
-        def take(self, n):
-            taken.append((self.position, n))
-            return super().take(n)
-
-    original, gguf_file._Header = gguf_file._Header, Spy
-    try:
-        file = gguf_file.summary(path)
-    finally:
-        gguf_file._Header = original
-    assert [t.type for t in file.tensors] == ["Q8_0", "F32"] and file.metadata["scores"] == [0.5, 1.5, 2.5]
-    return taken
+def test_the_served_model_may_be_in_parts(parts):
+    with runtime.serve(parts[1][2], n_ctx=64):
+        pass
 
 
-def attempt(path, data: bytes) -> gguf_file.Summary | None:
-    """Read damaged bytes; return None if they were refused. Anything but InputError fails the test."""
-    path.write_bytes(data)
-    tracemalloc.start()
-    try:
-        return gguf_file.summary(path)
-    except InputError as error:
-        assert str(error).count(".") >= 2, "what happened, why, what to do"
-        return None
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 100_000 + 40 * len(data), f"{peak:,} bytes allocated for a file of {len(data):,}"
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_missing_parts_are_named(parts, missing):
+    _, files = parts
+    files[missing].unlink()
+    for given in set(files) - {files[missing]}:
+        with pytest.raises(InputError, match=f"one part of 3, 1 of them not beside it: {files[missing].name}"):
+            gguf_file.summary(given)
+    assert not gguf_file.is_whole(files[(missing + 1) % 3])
 
 
-def test_every_field_cut_off(fields, tmp_path):
-    for start, length in fields:
-        for end in {start, start + length // 2, start + max(0, length - 1)}:
-            assert attempt(tmp_path / "cut.gguf", GOOD[:end]) is None
-    assert attempt(tmp_path / "cut.gguf", GOOD[: len(GOOD) - 999_000]) is None, "data missing"
+def test_renamed_parts(parts):
+    _, files = parts
+    renamed = files[1].rename(files[1].with_name("second.gguf"))
+    with pytest.raises(InputError, match="second.gguf is one part of 3, and parts are found by their names"):
+        gguf_file.summary(renamed)
 
 
-@pytest.mark.parametrize("forged", [b"\x00", b"\xff", b"\x7f", b"\x01"])
-def test_every_field_overwritten(fields, tmp_path, forged):
-    refused = 0
-    for start, length in fields:
-        data = GOOD[:start] + forged * length + GOOD[start + length :]
-        refused += attempt(tmp_path / "forged.gguf", data) is None
-    assert refused >= len(fields) // (8 if forged in b"\x00\x01" else 3)
+def test_parts_in_the_wrong_order(parts):
+    _, files = parts
+    shutil.copy(files[2], files[1])
+    with pytest.raises(InputError, match=r"says that it is part 2 \(from 0\) of 3"):
+        gguf_file.summary(files[0])
 
 
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_fields_forged_at_random(fields, tmp_path_factory, data):
-    damaged = bytearray(GOOD)
-    for start, length in data.draw(st.lists(st.sampled_from(fields), min_size=1, max_size=3)):
-        damaged[start : start + length] = data.draw(st.binary(min_size=length, max_size=length))
-    attempt(tmp_path_factory.mktemp("random") / "random.gguf", bytes(damaged))
+def test_parts_of_two_models(parts, tmp_path):
+    _, files = parts
+    (tmp_path / "other").mkdir()
+    tiny_gguf.llama(tmp_path / "other" / "model.gguf", most=9)
+    shutil.copy(tmp_path / "other" / files[1].name, files[1])
+    with pytest.raises(InputError, match="come from two models"):
+        gguf_file.summary(files[0])
 
 
-@settings(max_examples=100, deadline=None)
-@given(data=st.binary(max_size=300))
-def test_arbitrary_bytes_behind_the_magic(tmp_path_factory, data):
-    attempt(tmp_path_factory.mktemp("any") / "any.gguf", b"GGUF" + struct.pack("<I", 3) + data)
+def test_a_cut_part(parts):
+    _, files = parts
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    with pytest.raises(InputError, match=f"{files[1].name} is cut short"):
+        gguf_file.summary(files[0])
 
 
-@pytest.mark.parametrize("tensors, pairs", [(2**63, 0), (0, 2**63), (2**64 - 1, 2**64 - 1), (2**21, 0)])
-def test_absurd_counts(tmp_path, tensors, pairs):
-    data = struct.pack("<4sIQQ", b"GGUF", 3, tensors, pairs) + bytes(1000)
-    assert attempt(tmp_path / "counts.gguf", data) is None
+def test_a_file_without_tensors(tmp_path):
+    path = tiny_gguf.write(tmp_path / "vocabulary.gguf", "llama", {}, tiny_gguf.common("llama", 4))
+    file = gguf_file.summary(path)
+    assert file.main_type == "none" and file.parameters == 0
+    with pytest.raises(InputError, match="holds no tensors"):
+        file.bits_per_weight
+    with pytest.raises(InputError, match="holds no tensors"):
+        runtime.load(path)
 
 
-def test_an_array_as_large_as_the_file_is_not_read(tmp_path):
-    """The announced 100 million numbers would fit into this (sparse) file; no honest header has that many."""
-    path = tmp_path / "large.gguf"
-    head = struct.pack("<4sIQQ", b"GGUF", 3, 0, 1) + text("x") + struct.pack("<IIQ", 9, 0, 100_000_000)
-    with open(path, "wb") as file:
-        file.write(head)
-        file.truncate(200_000_000)
-    tracemalloc.start()
-    with pytest.raises(InputError, match="damaged header"):
-        gguf_file.summary(path)
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
-
-
-def test_row_order_can_be_undone():
+@pytest.mark.parametrize("kind", [np.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_row_order_can_be_undone(kind):
     weight = np.arange(32).reshape(16, 2)
     there = weight.reshape(2, 2, 4, 2).swapaxes(1, 2).reshape(16, 2)
-    assert np.array_equal(gguf_file.undo_permutation(there, 2), weight)
+    there = there.astype(kind) if kind is np.float32 else torch.tensor(there, dtype=kind)
+    assert np.array_equal(np.array(gguf_file.undo_permutation(there, 2).tolist()), weight)
+
+
+@pytest.mark.parametrize("heads", [0, -2, 3, 16])
+def test_rows_that_do_not_divide(heads):
+    with pytest.raises(InputError, match="16 rows cannot be divided"):
+        gguf_file.undo_permutation(np.zeros((16, 2)), heads)
+
+
+@pytest.mark.parametrize("name", ["blk.0.ssm_in.weight", "blk.x.attn_q.weight", "mm.0.weight", "", "blk.0.attn_q"])
+def test_names_of_other_architectures(name):
+    with pytest.raises(InputError, match="no tensor of a LLaMA"):
+        gguf_file.checkpoint_name(name)

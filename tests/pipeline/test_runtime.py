@@ -1,13 +1,12 @@
-"""Opening, asking, timing and serving a GGUF."""
+"""Opening, asking and timing a GGUF."""
 
-import json
 import re
 import types
-import urllib.request
 
 import pytest
+import tiny_gguf
 
-from helpers.errors import InputError, InstallError, ResourceError, ServerError
+from helpers.errors import InputError, InstallError, ResourceError
 from helpers.pipeline import convert, runtime
 
 
@@ -30,9 +29,8 @@ def test_a_build_with_amx_is_refused_before_it_ends_the_process(story_f16, monke
     monkeypatch.setattr("llama_cpp.llama_print_system_info", lambda: b"CPU : AVX2 = 1 | AMX_INT8 = 1 | ")
     with pytest.raises(InstallError, match="ends the whole process.*helpers.install"):
         runtime.load(story_f16, n_ctx=64)
-    with pytest.raises(InstallError, match="ends the whole process"):
-        with runtime.serve(story_f16):
-            pass
+    with pytest.raises(InstallError, match="ends the whole process"), runtime.serve(story_f16):
+        pass
 
 
 def test_loading_is_quiet(story_f16, capfd):
@@ -163,22 +161,26 @@ def test_truncated_file(story_f16, tmp_path):
         runtime.load(path)
 
 
-# The server
+@pytest.mark.parametrize("n_ctx", ["128", 64.0, True, b"64", float("nan")])
+def test_a_context_that_is_no_number(story_f16, n_ctx):
+    with pytest.raises(InputError, match="n_ctx=.* counts tokens"):
+        runtime.load(story_f16, n_ctx=n_ctx)
 
 
-def test_server_answers_on_this_machine_and_stops(story_f16):
-    with runtime.serve(story_f16, n_ctx=128) as address:
-        assert address.startswith("http://127.0.0.1:")
-        asked = json.dumps({"prompt": "There once was a", "max_tokens": 5}).encode()
-        request = urllib.request.Request(f"{address}/v1/completions", asked, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert json.load(answer)["choices"][0]["text"]
-    with pytest.raises(OSError):
-        urllib.request.urlopen(f"{address}/v1/models", timeout=2)
+def test_text_is_a_path(story_f16):
+    model = runtime.load(str(story_f16), n_ctx=64)
+    assert runtime.ask(model, "There once was a", max_tokens=3)
+    model.close()
 
 
-def test_server_that_cannot_start(story_f16, tmp_path):
-    path = tmp_path / "odd.gguf"
-    path.write_bytes(story_f16.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_X.weight"))
-    with pytest.raises(ServerError, match="did not start"), runtime.serve(path):
-        pass
+def test_a_very_long_context(tmp_path):
+    """A million tokens, as Mamba files announce: nothing is allocated for them before they are there."""
+    model = runtime.load(tiny_gguf.mamba(tmp_path / "mamba.gguf", context=2**20), n_ctx=2**20)
+    runtime.ask(model, "a", max_tokens=2)
+    model.close()
+
+
+@pytest.mark.parametrize("counts", [(0, 8), (8, 0), (-1, 8), (100, 100), (1.5, 8), ("8", 8), (None, 8)])
+def test_speeds_that_cannot_be_measured(llm, counts):
+    with pytest.raises(InputError, match="cannot be timed.*room for 128"):
+        runtime.tokens_per_second(llm, *counts)

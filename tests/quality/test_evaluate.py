@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from notebook_functions import hand_made
@@ -18,6 +19,11 @@ def test_a_file_compared_with_itself_differs_by_nothing(story_f16, run):
     same = evaluate.compare(run, story_f16, STORIES)
     assert same.kl == 0 and same.divergences.max() == 0 and same.top1 == 1 and same.ratio == 1
     assert same.interval("loss") == (0, 0)
+
+
+def test_texts_from_a_generator_and_paths_as_text(story_f16):
+    same = evaluate.compare(str(story_f16), str(story_f16), (story for story in STORIES), window=128)
+    assert same.kl == 0 and same.candidate.name == "story-F16"
 
 
 def test_order_of_the_types(story_f16, run):
@@ -74,6 +80,11 @@ def test_the_bootstrap_of_scipy_draws_as_ours_did(n):
     random = np.random.default_rng(n)
     for values in (random.normal(0.02, 0.01, n), random.random(n) < 0.8, np.full(n, 0.25)):
         assert evaluate.bootstrap(values) == pytest.approx(by_hand(values), rel=1e-12, abs=1e-15)
+
+
+def test_values_of_torch_are_drawn_like_others():
+    values = torch.arange(8, dtype=torch.bfloat16)
+    assert evaluate.bootstrap(values) == evaluate.bootstrap(np.arange(8.0))
 
 
 @pytest.mark.parametrize("values", [[], [0.3]])

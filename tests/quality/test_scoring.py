@@ -5,6 +5,9 @@ import math
 import llama_cpp
 import numpy as np
 import pytest
+import tiny_gguf
+import torch
+from tiny_gguf import FLAG, LONG
 
 from helpers import artifacts
 from helpers.errors import InputError, ResourceError
@@ -54,6 +57,51 @@ def test_bits_per_byte_and_standard_error(run):
     assert run.standard_error == pytest.approx(run.value * means.std(ddof=1) / math.sqrt(len(means)))
 
 
+def test_bytes_of_long_tokens_count(tmp_path):
+    """llama-cpp-python gives nothing for a token of more than 32 bytes: bits per byte were too high."""
+    text = f"ab{LONG}c{FLAG}" * 12
+    run = scoring.perplexity(tiny_gguf.llama(tmp_path / "tiny.gguf"), text, window=16)
+    scored = run.windows[:, 9:]
+    words = [word for word, _ in tiny_gguf.words()]
+    assert run.bytes == sum(len(words[i].replace("▁", " ").encode()) for i in scored.ravel())
+    assert np.isin(scored, [words.index(LONG), words.index(FLAG)]).sum() > 4
+
+
+def test_a_tokenizer_that_asks_for_end_tokens_scores_the_same_text(tmp_path):
+    plain = tiny_gguf.llama(tmp_path / "plain.gguf")
+    ends = tiny_gguf.llama(tmp_path / "ends.gguf", tokenizer__ggml__add_eos_token=True)
+    for text in ("ab " * 40, ["ab " * 20, "cd " * 20]):
+        windows = [scoring.perplexity(path, text, window=16).windows for path in (plain, ends)]
+        assert np.array_equal(*windows)
+
+
+def test_paths_as_text_and_documents_from_a_generator(story_f16, run):
+    again = scoring.perplexity(str(story_f16), (story for story in STORIES), window=128)
+    assert np.array_equal(again.windows, run.windows) and again.name == "story-F16"
+    from_text = scoring.checkpoint_perplexity(str(catalogue.CATALOGUE["story"].fetch()), again)
+    assert from_text.value == pytest.approx(again.value, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "text, what",
+    [(None, "NoneType"), (b"text", "decode"), (7, "int"), (["a", None], "NoneType"), ("half \ud83d", "surrogate")],
+)
+def test_what_is_no_text(story_f16, text, what):
+    with pytest.raises(InputError, match=what):
+        scoring.perplexity(story_f16, text)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_logits_of_torch(kind):
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)).to(kind).requires_grad_()
+    expected = torch.nn.functional.cross_entropy(logits.double(), torch.tensor([1, 2, 3]), reduction="none")
+    assert np.allclose(scoring.losses_of(logits, torch.tensor([1, 2, 3])), expected.detach().numpy(), atol=1e-5)
+    codes = np.empty((2, 3, 50), np.uint16)
+    scoring.encode(logits, codes[0])
+    scoring.encode(logits.detach().float().numpy(), codes[1])
+    assert np.array_equal(*codes)
+
+
 def test_windows_follow_the_text(story_f16):
     whole, part = scoring.perplexity(story_f16, TEXT, window=64), scoring.perplexity(story_f16, TEXT, window=64, most=3)
     assert np.array_equal(whole.windows[:3], part.windows) and len(part.windows) == 3
@@ -72,7 +120,7 @@ def test_text_shorter_than_a_window(story_f16):
         scoring.perplexity(story_f16, "A short one.")
 
 
-@pytest.mark.parametrize("window", [0, 2, 63, -4])
+@pytest.mark.parametrize("window", [0, 2, 63, -4, 64.0, "64", None])
 def test_impossible_windows(story_f16, window):
     with pytest.raises(InputError, match="window of"):
         scoring.perplexity(story_f16, TEXT, window=window)
