@@ -7,12 +7,13 @@ each module's are widened for as long as it computes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import machine
-from helpers.errors import InputError
+from helpers.errors import CheckpointError, InputError
 from helpers.pipeline import checkpoint as model_folder
 
 if TYPE_CHECKING:
@@ -22,34 +23,76 @@ if TYPE_CHECKING:
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
-def logits(checkpoint: Path, tokens: Sequence[int]) -> np.ndarray:
+def logits(checkpoint: Path, tokens: Sequence[int], keep: Sequence[int] | None = None) -> np.ndarray:
     """Return the scores of every next token, (tokens, vocabulary) float32: row i has read tokens 0 to i.
 
-    They are those of the whole model in FP32, in the memory of the stored one and its largest tensor. Raises InputError
-    without tokens, CheckpointError for a folder that is not whole, ResourceError if memory is short.
+    With `keep` only those rows, (kept, vocabulary): of a long text all would not fit into memory. They are those of the
+    whole model in FP32, in the memory of the stored one and its largest tensor. Raises InputError without tokens,
+    CheckpointError for a folder that is not whole or that transformers cannot load, ResourceError if memory is short.
     """
     import torch
 
     if not len(tokens):
         raise InputError("There are no tokens. Nothing can be predicted from nothing. Pass at least one.")
     model = load(checkpoint)
-    with torch.inference_mode():
-        return model(torch.tensor([list(map(int, tokens))])).logits[0].numpy()
+    rows = list(range(len(tokens)) if keep is None else keep)
+    options = {"use_cache": False}
+    if len(rows) < len(tokens) and "logits_to_keep" in inspect.signature(model.forward).parameters:
+        options["logits_to_keep"] = torch.tensor(rows)
+    try:
+        with torch.inference_mode():
+            found = model(torch.tensor([list(map(int, tokens))]), **options).logits[0]
+    except (IndexError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        raise CheckpointError(
+            f"transformers could not compute with {checkpoint.name}. It said: {_words(error)}. Without its numbers "
+            "nothing can be compared. Look whether the configuration belongs to these weights."
+        ) from error
+    return (found if len(found) == len(rows) else found[rows]).float().numpy()
 
 
 def load(checkpoint: Path) -> PreTrainedModel:
-    """Return the checkpoint's model, which keeps its weights as they are stored and computes in FP32."""
-    from transformers import AutoModelForCausalLM
+    """Return the checkpoint's model, which keeps its weights as they are stored and computes in FP32.
 
+    Raises CheckpointError if transformers cannot load it, or would fill in random numbers for weights that it misses.
+    """
     tensors = model_folder.read(checkpoint).tensors.values()
     stored = sum(tensor.elements * BYTES.get(tensor.dtype, 4) for tensor in tensors)
     largest = max(tensor.elements for tensor in tensors)
     machine.require_memory(stored + 4 * largest + 0.3e9, f"computing with {checkpoint.name} in FP32")
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True).eval()
+    model = _from_folder(checkpoint).eval()
     for module in model.modules():
         if any(True for _ in module.parameters(recurse=False)):
             _widen_while_computing(module)
     return model
+
+
+def _from_folder(checkpoint: Path) -> PreTrainedModel:
+    """Load the model with all its weights; one that also sees is given text alone."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(checkpoint, **options)
+        kind = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
+        model, found = kind.from_pretrained(checkpoint, dtype="auto", output_loading_info=True, **options)
+    except Exception as error:  # a foreign folder makes transformers fail in a hundred ways
+        raise CheckpointError(
+            f"transformers could not load {checkpoint.name}. It said: {_words(error)}. Without its numbers nothing can "
+            "be compared. The model may be newer than the installed transformers, or need code of its own."
+        ) from error
+    if missing := sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"]):
+        raise CheckpointError(
+            f"transformers does not find {len(missing)} weights of {checkpoint.name}, {missing[0]} first. It would put "
+            "random numbers there. Look whether config.json names the architecture that these weights belong to."
+        )
+    return model
+
+
+def _words(error: Exception) -> str:
+    """Return what an exception says, on one line of bearable length."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= 200 else f"{line[:199]}…"
 
 
 def _widen_while_computing(module) -> None:
