@@ -6,10 +6,14 @@ import contextlib
 import functools
 import glob
 import hashlib
+import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,15 +24,47 @@ def folder(*parts: str) -> Path:
 
     A relative path begins at the course's folder: notebooks and `make` run in different ones.
     """
-    base = (ROOT / Path(os.environ.get("COURSE_ARTIFACTS") or "artifacts").expanduser()).resolve()
-    path = base.joinpath(*parts)
+    path = _base().joinpath(*parts)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
+def _base() -> Path:
+    return (ROOT / Path(os.environ.get("COURSE_ARTIFACTS") or "artifacts").expanduser()).resolve()
+
+
+def key(folder: Path | str) -> str:
+    """Return a name for what is made from a model folder: ASCII, never empty, no two folders the same.
+
+    A folder that the course fetched has such a name already (`smollm2`, `<owner>--<name>--<commit>`), and so has
+    `story`. Any other gets a readable form of its own name and 6 digits of its path's SHA-256: `my-model-3fa29c`.
+    """
+    folder = Path(folder).resolve()
+    ours = folder.parent == _base() / "models" or folder == ROOT / "data" / "story"
+    if ours and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", folder.name):
+        return folder.name
+    return f"{slug(folder.name)}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:6]}"
+
+
+def slug(text: str) -> str:
+    """Return a text as part of a file's name on any system: ASCII letters, digits, `.`, `_`, `-`; `model` if none."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:60].rstrip("-._") or "model"
+
+
 @contextlib.contextmanager
 def making(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, else delete it.
+    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, else delete it."""
+    with partial(path) as temporary:
+        yield temporary
+        if path.is_dir():  # a folder cannot be replaced in one step
+            remove(path)
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def partial(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`, for a file or a folder that is deleted after the block.
 
     A lock (`locked`) keeps two notebooks from making the same file at once. If the process is killed, a
     `.partial` file stays behind that nothing reads; the next run deletes it. Its name is new every time, because
@@ -40,9 +76,6 @@ def making(path: Path) -> Iterator[Path]:
             remove(abandoned)
         try:
             yield temporary
-            if path.is_dir():  # a folder cannot be replaced in one step
-                remove(path)
-            os.replace(temporary, path)
         finally:
             remove(temporary)
 
@@ -74,19 +107,82 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def is_current(path: Path, *sources: Path) -> bool:
-    """Tell whether `path` exists and is not older than its sources: the rule that make uses."""
-    if not path.exists():
-        return False
-    made = path.stat().st_mtime_ns
-    return all(source.stat().st_mtime_ns <= made for source in sources)
+# A file up to this size is read whole for its stamp; of a larger one this many pieces of 4 kB, evenly spread.
+WHOLE, PIECES = 8 << 20, 256
 
 
-def stamp(folder: Path) -> str:
-    """Return a digest of the names, sizes and dates of a folder's files: it changes when one of them does."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    listed = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(repr(listed).encode()).hexdigest()
+def stamp(*paths: Path) -> str:
+    """Return a digest of files, or of all files right in a folder, that changes when one of them is another.
+
+    Names, sizes and dates do not suffice: what is unpacked from an archive, or kept by version control, often has the
+    date of something else, and two fine-tunes of a model have the same size. So contents count too, of large files in
+    samples: no training leaves all of them alone. Dates are compared for being equal, never for being newer.
+    """
+    files = []
+    for path in paths:
+        inside = path.iterdir() if path.is_dir() else [path]
+        files += sorted(file for file in inside if file.is_file() and (file == path or not file.name.startswith(".")))
+    total = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        total.update(repr((file.name, status.st_size, status.st_mtime_ns)).encode())
+        with open(file, "rb") as opened:
+            if status.st_size <= WHOLE:
+                total.update(opened.read())
+                continue
+            for piece in range(PIECES):
+                opened.seek((status.st_size - 4096) * piece // (PIECES - 1))
+                total.update(opened.read(4096))
+    return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a hidden file beside an artifact says: the recipe it was made by, its files, remarks.
+
+    An artifact is current if its note names the same recipe (sources, options, tools), and its files have the sizes
+    and dates that they had when the note was written.
+    """
+
+    path: Path  # of the artifact, or the name that it has when it is not in parts
+    recipe: str
+    files: tuple[Path, ...]
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, recipe: str) -> Note | None:
+        """Return the note of an artifact that is whole and made by this recipe, else None."""
+        try:
+            said = json.loads(cls._beside(path).read_text(encoding="utf-8"))
+            files = {path.with_name(name): state for name, state in said["files"].items()}
+            good = said["recipe"] == recipe and files and all(cls._state(f) == was for f, was in files.items())
+            return cls(path, recipe, tuple(files), tuple(said["remarks"])) if good else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    @classmethod
+    def write(cls, path: Path, recipe: str, files: Iterable[Path] = (), remarks: Iterable[str] = ()) -> Note:
+        """Write the note; without it (a full disk) the artifact is made again next time, no more."""
+        note = cls(path, recipe, tuple(files) or (path,), tuple(remarks))
+        states = {file.name: cls._state(file) for file in note.files}
+        with contextlib.suppress(OSError):
+            text = json.dumps({"recipe": recipe, "files": states, "remarks": note.remarks})
+            cls._beside(path).write_text(text, encoding="utf-8")
+        return note
+
+    @classmethod
+    def forget(cls, path: Path) -> None:
+        """Delete the note before the artifact is made anew: it must not vouch for the file that comes now."""
+        cls._beside(path).unlink(missing_ok=True)
+
+    @staticmethod
+    def _state(file: Path) -> list[int]:
+        status = file.stat()
+        return [status.st_size, status.st_mtime_ns]
+
+    @staticmethod
+    def _beside(path: Path) -> Path:
+        return path.with_name(f".{path.name}.source")
 
 
 def sha256(path: Path) -> str:

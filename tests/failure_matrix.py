@@ -153,7 +153,7 @@ ELSEWHERE = [
     (
         "two fine-tunes in folders of the same name give the same file",
         "a GGUF is used again only for the very files that it was made from",
-        "pipeline/test_convert: test_folders_of_the_same_name_do_not_get_each_others_file",
+        "pipeline/test_convert: test_folders_of_the_same_name_do_not_share_a_file",
     ),
 ]
 

@@ -203,7 +203,7 @@ class Ground:
 
     def spoil_leftovers(self) -> None:
         """Fill what is half-made with rubbish, and lay a half file beside it."""
-        planted = self.artifacts / "gguf" / "soaked-Q8_0.gguf.partial"
+        planted = self.artifacts / "gguf" / "soaked-F16-Q8_0.gguf.partial"
         planted.parent.mkdir(exist_ok=True)
         planted.touch()
         for path in self.artifacts.rglob("*"):

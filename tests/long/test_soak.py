@@ -27,7 +27,7 @@ def ground(tmp_path, reference):
 
 
 def test_an_undisturbed_run_publishes_three_files(reference):
-    assert set(reference.run.result["files"]) == {f"soaked-{kind}.gguf" for kind in ("F16", "Q8_0", "Q4_K_M")}
+    assert set(reference.run.result["files"]) == {f"soaked-{kind}.gguf" for kind in ("F16", "F16-Q8_0", "Q4_K_M")}
     assert {"published.json", "gguf/soaked-F16.gguf", "models/soaked/config.json"} <= set(reference.sums)
 
 
@@ -60,18 +60,18 @@ def test_a_fault_is_survived(tmp_path, reference):
 
 
 def test_a_half_file_with_a_final_name_is_seen(ground):
-    path = ground.artifacts / "gguf" / "soaked-Q8_0.gguf"
+    path = ground.artifacts / "gguf" / "soaked-F16-Q8_0.gguf"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(Exception, match="cut short|not what an undisturbed run makes"):
         ground.require_whole()
 
 
 def test_one_flipped_weight_is_seen(ground):
-    path = ground.artifacts / "gguf" / "soaked-Q8_0.gguf"
+    path = ground.artifacts / "gguf" / "soaked-F16-Q8_0.gguf"
     data = bytearray(path.read_bytes())
     data[-40] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BrokenError, match="soaked-Q8_0.gguf is not what"):
+    with pytest.raises(BrokenError, match="soaked-F16-Q8_0.gguf is not what"):
         ground.require_whole()
 
 

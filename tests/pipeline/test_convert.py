@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from helpers import artifacts
 from helpers.errors import CheckpointError, ConversionError, CourseError, InputError, InstallError, ResourceError
 from helpers.pipeline import catalogue, convert, gguf_file, llama_tools
-from helpers.pipeline.checkpoint import header
+from helpers.pipeline.checkpoint import header, read
 
 KEPT: dict[str, bytes] = {}  # by a digest of the checkpoint's files and the type: what the real converter made of them
 
@@ -31,14 +31,16 @@ def once(monkeypatch):
     """The real converter, but what it made of the very same files in these tests is not made again."""
     original = convert.run_converter
 
-    def remembered(command, name):
-        folder, out, outtype = Path(command[2]), Path(command[4]), command[6]
-        sums = [(path.name, artifacts.sha256(path)) for path in sorted(folder.iterdir())]
-        key = repr((folder.name, sums, outtype))
+    def remembered(script, arguments, name, where):
+        folder, out = Path(arguments[0]), Path(arguments[2])
+        sums = [(path.name, artifacts.sha256(path)) for path in sorted(folder.iterdir()) if "index" not in path.name]
+        weights = sorted(set(json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"].values()))
+        key = repr((folder.name, sums, [artifacts.sha256(Path(path)) for path in weights], arguments[3:]))
         if key not in KEPT:
-            original(command, name)
+            original(script, arguments, name, where)
             KEPT[key] = out.read_bytes()
         out.write_bytes(KEPT[key])
+        return []
 
     monkeypatch.setattr(convert, "run_converter", remembered)
 
@@ -178,7 +180,7 @@ def test_tools_that_arrive_altered_are_refused(tmp_path, monkeypatch):
 
 
 def test_unknown_outtype():
-    with pytest.raises(InputError, match="f32, f16, bf16, q8_0.*requantize"):
+    with pytest.raises(InputError, match="f32, f16, bf16, q8_0 and auto.*requantize"):
         convert.to_gguf(catalogue.choose("story").fetch(), "q4_k_m")
 
 
@@ -233,29 +235,89 @@ def test_disk_that_fills_up_while_quantizing(story_f16, monkeypatch):
         convert.requantize(story_f16, "Q5_1")
 
 
-def test_folders_of_the_same_name_do_not_get_each_others_file(elsewhere, checkpoint, tmp_path, once):
-    other = tmp_path / "other" / checkpoint.name
-    shutil.copytree(checkpoint, other)
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
-    for folder, epsilon in ((checkpoint, config["rms_norm_eps"]), (other, 0.5), (checkpoint, config["rms_norm_eps"])):
-        metadata = convert.summary(convert.to_gguf(folder, "f16")).metadata
-        assert metadata["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(epsilon)
+def with_epsilon(folder: Path, value: float) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"rms_norm_eps": value}))
+    return folder
 
 
-def test_a_note_never_speaks_for_a_file_it_was_not_written_for(elsewhere, checkpoint, tmp_path, once, monkeypatch):
-    """Killed after the conversion of a second folder of that name, before its note is written."""
+def epsilon(gguf: Path) -> float:
+    return round(convert.summary(gguf).metadata["llama.attention.layer_norm_rms_epsilon"], 6)
+
+
+def test_folders_of_the_same_name_do_not_share_a_file(elsewhere, checkpoint, tmp_path, once):
+    other = with_epsilon(Path(shutil.copytree(checkpoint, tmp_path / "other" / checkpoint.name)), 0.5)
+    first, second = convert.to_gguf(with_epsilon(checkpoint, 0.25), "f16"), convert.to_gguf(other, "f16")
+    assert (epsilon(first), epsilon(second)) == (0.25, 0.5), "both at once"
+    assert first.name.startswith("copy-") and second.name.startswith("copy-")
+    small = [convert.requantize(path, "Q4_0") for path in (first, second)]
+    assert [epsilon(path) for path in small] == [0.25, 0.5]
+
+
+@pytest.mark.parametrize("given", [str, Path, read], ids=["str", "Path", "Checkpoint"])
+def test_a_folder_given_as(elsewhere, checkpoint, monkeypatch, once, given):
+    assert convert.to_gguf(given(checkpoint), "f16").name == f"{artifacts.key(checkpoint)}-F16.gguf"
+
+
+def test_the_current_folder_has_its_name(elsewhere, checkpoint, monkeypatch, once):
+    monkeypatch.chdir(checkpoint)
+    made = convert.to_gguf(".", "f16")
+    assert made.name == f"{artifacts.key(checkpoint)}-F16.gguf" and made.name.startswith("copy-")
+    assert convert.summary(made).metadata["general.name"] == "Copy"
+
+
+def test_a_note_never_speaks_for_a_file_it_was_not_written_for(elsewhere, checkpoint, once, monkeypatch):
+    """Killed when a changed folder was converted, before its note is written; then the change is undone."""
+    original, dates = (checkpoint / "config.json").read_bytes(), (checkpoint / "config.json").stat()
     path = convert.to_gguf(checkpoint, "f16")
     first = path.read_bytes()
-    other = tmp_path / "other" / checkpoint.name
-    shutil.copytree(checkpoint, other)
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
+    with_epsilon(checkpoint, 0.5)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", lambda *given, **named: (_ for _ in ()).throw(OSError("killed here")))
-        convert.to_gguf(other, "f16")
+        patched.setattr(artifacts.Note, "write", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            convert.to_gguf(checkpoint, "f16")
     assert path.read_bytes() != first
+    (checkpoint / "config.json").write_bytes(original)
+    os.utime(checkpoint / "config.json", ns=(dates.st_atime_ns, dates.st_mtime_ns))
     assert convert.to_gguf(checkpoint, "f16").read_bytes() == first
+
+
+def test_other_weights_of_the_same_size_and_date_are_noticed(elsewhere, checkpoint, once):
+    """What is unpacked from archives often carries one date for all, and fine-tunes of a model have one size."""
+    weights = checkpoint / "model.safetensors"
+    os.utime(weights, (1, 1))
+    path = convert.to_gguf(checkpoint, "f16")
+    first = path.read_bytes()
+    data = bytearray(weights.read_bytes())
+    data[-200_000:] = data[-400_000:-200_000]
+    weights.write_bytes(data)
+    os.utime(weights, (1, 1))
+    assert convert.to_gguf(checkpoint, "f16").read_bytes() != first
+
+
+def test_another_converter_makes_another_file(elsewhere, checkpoint, tmp_path, monkeypatch, once):
+    pinned = convert.to_gguf(checkpoint, "f16")
+    tree = tmp_path / "newer"
+    tree.mkdir()
+    for part in llama_tools.PARTS:
+        source = llama_tools.tools() / part
+        shutil.copytree(source, tree / part) if source.is_dir() else shutil.copy(source, tree)
+    with open(tree / "conversion" / "base.py", "a") as file:
+        file.write("# newer\n")
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(tree))
+    newer = convert.to_gguf(checkpoint, "f16")
+    assert newer != pinned and newer.exists() and "llama." in newer.name
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(shutil.copytree(tree, tmp_path / "elsewhere")))
+    made = newer.stat().st_mtime_ns
+    assert convert.to_gguf(checkpoint, "f16").stat().st_mtime_ns == made, "the same files in another place"
+
+
+def test_braces_in_the_name_of_the_folder_and_of_artifacts(elsewhere, checkpoint, tmp_path, monkeypatch):
+    """For the converter, the name of its output is a template."""
+    odd = Path(shutil.copytree(checkpoint, tmp_path / "a {ftype} {0} {b"))
+    monkeypatch.setenv("COURSE_ARTIFACTS", str(tmp_path / "{artifacts}"))
+    path = convert.to_gguf(odd, "f16")
+    assert path.is_file() and path.name == f"{artifacts.key(odd)}-F16.gguf" and path.name.isascii()
 
 
 def test_another_tokenizer_makes_another_file(elsewhere, checkpoint, once):
@@ -330,7 +392,11 @@ FAILURES = {
         ConversionError,
         "archit",
     ),
-    "no tokenizer": ("raise FileNotFoundError('File not found: a/tokenizer.model')", ConversionError, "incomplete"),
+    "no tokenizer": (
+        "raise FileNotFoundError('File not found: a/tokenizer.model')",
+        ConversionError,
+        "sentencepiece file",
+    ),
     "import": ("raise ImportError('cannot import is_offline_mode')", ConversionError, "tested one"),
     "other": ("sys.exit('something new')", ConversionError, "something new"),
 }
@@ -356,7 +422,7 @@ def test_a_real_unknown_architecture(elsewhere, checkpoint):
 def test_a_converter_that_writes_nothing(elsewhere, checkpoint, tmp_path, monkeypatch):
     stand_in(tmp_path / "lazy", "pass")
     monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path / "lazy"))
-    with pytest.raises(ConversionError, match="without writing copy-Q8_0.gguf"):
+    with pytest.raises(ConversionError, match=r"without writing copy-\w{6}-llama\.\w{6}-Q8_0.gguf"):
         convert.to_gguf(checkpoint)
     assert visible(elsewhere) == []
 
@@ -390,7 +456,7 @@ def test_a_killed_notebook_leaves_nothing_that_is_used(elsewhere, checkpoint, on
     """The whole process dies half-way: only a .partial file may remain, and the next run replaces it."""
     code = "from pathlib import Path; from helpers import artifacts; from helpers.pipeline import convert\n"
     code += f"p = convert.to_gguf(Path({str(checkpoint)!r}), 'f16')\n" if step == "requantize" else ""
-    name = "copy-F16.gguf" if step == "convert" else "copy-Q6_K.gguf"
+    name = f"{artifacts.key(checkpoint)}-{'F16' if step == 'convert' else 'Q6_K'}.gguf"
     code += f"with artifacts.making(artifacts.folder('gguf') / {name!r}) as t:\n"
     code += " t.write_bytes(b'GGUF' + bytes(999)); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     process = subprocess.run([sys.executable, "-c", code], cwd=artifacts.ROOT, capture_output=True)
