@@ -1,117 +1,26 @@
-"""The models of the course, and where each comes from."""
+"""The models of the course by name, and the choice of any other: a repository of the Hub, or a folder.
+
+model = catalogue.choose("owner/name@revision")     # or a name of the catalogue, a page's address, a folder
+model.look()                                        # a table, before anything is downloaded
+folder = model.fetch()                              # downloaded and verified
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import glob
+import json
 import os
-from dataclasses import dataclass
+import re
 from pathlib import Path
 
-from helpers import artifacts, machine
-from helpers.errors import CheckpointError, InputError
-from helpers.pipeline import hub, rebuild
-from helpers.pipeline.checkpoint import PATTERNS, read
+from helpers import artifacts
+from helpers.errors import CheckpointError, CourseError, HubError, InputError
+from helpers.pipeline import checkpoint, files, hub, look, model_card, names
+from helpers.pipeline.models import FETCHED, Model, Source
+from helpers.pipeline.shelf import Folder
 
-
-@dataclass(frozen=True)
-class Model:
-    """One entry of the catalogue.
-
-    `weights_sha256` is the checksum of the Hub's `model.safetensors` at `revision`; `reason` says
-    why `choose` chose it. `questions` are things to ask it; `story`, which does not chat, continues them.
-    """
-
-    name: str
-    title: str
-    repo: str
-    revision: str | None
-    parameters: int
-    licence: str
-    chat: bool
-    questions: tuple[str, ...]
-    weights_sha256: str | None = None
-    reason: str = ""
-
-    def source(self) -> Source:
-        """Return where to download the model from right now: the Hub, or the rehearsal Hub.
-
-        `smollm2` is rebuilt from a Python package and offered by the rehearsal Hub when the real one
-        is out of reach; `story` always comes from this repository.
-        """
-        if self.name == "story":
-            return self._rehearsed(artifacts.ROOT / "data" / "story")
-        if hub.current().wants_real():
-            return Source(hub.current().endpoint, self.repo, self.revision, rehearsal=False)
-        if self.name == "smollm2":
-            folder = artifacts.folder() / "rebuilt" / "smollm2"
-            with artifacts.locked(folder):
-                if not folder.exists():
-                    machine.require_disk(400e6, folder.parent, "SmolLM2's checkpoint")
-                    with artifacts.making(folder) as temporary:
-                        rebuild.rebuild(temporary)
-            return self._rehearsed(folder)
-        raise hub.unreachable(f"{self.title} can only be downloaded from it")
-
-    def _rehearsed(self, folder: Path) -> Source:
-        server = hub.current().rehearsal()
-        if self.repo not in server.repos:
-            server.host(self.repo, folder)
-        revision = server.repos[self.repo].commits[-1].oid
-        return Source(server.endpoint, self.repo, revision, rehearsal=True)
-
-    def fetch(self) -> Path:
-        """Return the folder of the verified checkpoint, downloading it if it is not there yet.
-
-        The folder has its name only when everything in it is verified. Raises HubError, ResourceError or
-        CheckpointError.
-        """
-        if self.name == "story":
-            folder = artifacts.ROOT / "data" / "story"
-            read(folder)
-            return folder
-        folder = artifacts.folder() / "models" / self.name
-        with artifacts.locked(folder):
-            if folder.exists():
-                try:
-                    read(folder)
-                except CheckpointError as error:
-                    raise CheckpointError(
-                        f"{folder} no longer holds a whole {self.title}. {error} To have it downloaded again, delete "
-                        "that folder and run the cell again."
-                    ) from error
-                return folder
-            source = self.source()
-            with artifacts.making(folder) as temporary:
-                hub.download(source.repo, source.revision, temporary, PATTERNS, source.endpoint, source.token)
-                read(temporary)
-                if not source.rehearsal:
-                    self.verify_weights(temporary)
-        return folder
-
-    def verify_weights(self, folder: Path) -> None:
-        """Raise CheckpointError unless `model.safetensors` has the checksum of the catalogue."""
-        found = artifacts.sha256(folder / "model.safetensors")
-        if self.weights_sha256 and found != self.weights_sha256:
-            raise CheckpointError(
-                f"model.safetensors has SHA-256 {found[:12]}…, the catalogue says {self.weights_sha256[:12]}…. "
-                "The file was damaged on the way or replaced at its source. Run the cell again to download it anew."
-            )
-
-
-@dataclass(frozen=True)
-class Source:
-    """A place to download from; hand its fields to `snapshot_download`."""
-
-    endpoint: str
-    repo: str
-    revision: str | None
-    rehearsal: bool
-
-    @property
-    def token(self) -> str | bool:
-        """What to pass as `token`: your own goes to the real Hub only."""
-        return hub.current().download_token(self.endpoint)
-
+__all__ = ["CATALOGUE", "GPT2", "Model", "Source", "choose"]
 
 CHAT_QUESTIONS = (
     "What is the capital of France?",
@@ -122,6 +31,11 @@ STORY_OPENINGS = (
     "There once was a stoat named Pimfin, who lived in a",
     "Who is the best friend of Jora? It is",
     "One rainy morning, the compass was gone.",
+)
+OPENINGS = (
+    "The capital of France is",
+    "Once upon a time, there was a",
+    "The three primary colours are",
 )
 CATALOGUE = {
     model.name: model
@@ -174,11 +88,13 @@ GPT2 = Model(
 )
 
 
-def choose(name: str = "auto") -> Model:
-    """Return a model of the catalogue; `reason` on the result says why this one.
+def choose(name: str | os.PathLike = "auto") -> Model:
+    """Return a model; `reason` on the result says why this one.
 
-    The environment variable COURSE_MODEL overrides `name`. `auto` is TinyLlama where the Hub answers
-    and SmolLM2 elsewhere. Raises InputError for an unknown name.
+    name: an entry of the catalogue, a folder, a repository of the Hub (`owner/name`, `owner/name@revision`) or its
+    page's address, looked for in this order. The environment variable COURSE_MODEL overrides it. `auto` is TinyLlama
+    where the Hub answers and SmolLM2 elsewhere. A branch or tag is pinned to the commit that it means now. Raises
+    InputError for what cannot be a model's name, HubError, CheckpointError for a folder that is not whole.
     """
     wanted = os.environ.get("COURSE_MODEL") or name
     who = "COURSE_MODEL" if os.environ.get("COURSE_MODEL") else "you"
@@ -186,7 +102,111 @@ def choose(name: str = "auto") -> Model:
         if hub.current().wants_real():
             return dataclasses.replace(CATALOGUE["tinyllama"], reason="the Hub answers")
         return dataclasses.replace(CATALOGUE["smollm2"], reason=hub.current().why_rehearsal())
-    if wanted not in CATALOGUE:
+    return _choose(wanted, who)
+
+
+def _choose(wanted: str | os.PathLike, who: str) -> Model:
+    """Return the model that somebody (`who`) asked for."""
+    if isinstance(wanted, str) and wanted.strip() in CATALOGUE:
+        return dataclasses.replace(CATALOGUE[wanted.strip()], reason=f"{who} asked for it")
+    found = names.read(wanted, hub.current().endpoint)
+    if isinstance(found, Path):
+        return _in_folder(found, f"{who} asked for this folder")
+    listed = next((model for model in CATALOGUE.values() if model.repo == found.repo), None)
+    if listed and found.revision in (None, listed.revision):
+        return dataclasses.replace(listed, reason=f"{who} asked for it by its name on the Hub")
+    if "/" not in found.repo and found.repo not in names.SINGLE and "/" not in str(wanted):
         known = ", ".join(["auto", *CATALOGUE])
-        raise InputError(f"Unknown model {wanted!r}. {who} asked for it. Choose one of: {known}.")
-    return dataclasses.replace(CATALOGUE[wanted], reason=f"{who} asked for it")
+        raise InputError(
+            f"Unknown model {found.repo!r}. {who} asked for it. Choose one of: {known}, or any model as {names.FORMS}."
+        )
+    return _on_hub(found, who)
+
+
+def _in_folder(folder: Path, reason: str) -> Model:
+    found = checkpoint.read(folder)
+    card = model_card.head(Folder(folder))
+    cached = folder.parent.name == "snapshots" and re.fullmatch(r"models--(?:.*--)?(.+)", folder.parents[1].name)
+    name = cached[1] if cached else folder.name or "model"  # in the Hub's own cache a folder is called by its commit
+    return Model(
+        name=name,
+        title=name,
+        repo=next(iter(model_card.bases(card)), ""),
+        revision=None,
+        parameters=found.parameters,
+        licence=model_card.licence(card),
+        chat=found.chat,
+        questions=CHAT_QUESTIONS if found.chat else OPENINGS,
+        reason=reason,
+        folder=folder,
+        base=_base(found, folder.name) if found.kind == "adapter" else None,
+    )
+
+
+def _on_hub(wanted: names.Repository, who: str) -> Model:
+    """Return a repository's model, its revision pinned; one fetched before needs no Hub if its commit is named."""
+    fetched = _fetched(wanted)
+    if fetched and _is_commit(wanted.revision):
+        return dataclasses.replace(fetched, reason=f"{who} asked for it; it was fetched before")
+    try:
+        shelf = Model("", wanted.repo, wanted.repo, wanted.revision, 0, "", False, (), key="-").shelf()
+    except HubError:
+        if fetched and not wanted.revision and not hub.current().wants_real():
+            state = f"the Hub is out of reach, commit {fetched.revision[:8]} was fetched before"
+            return dataclasses.replace(fetched, reason=f"{who} asked for it; {state}")
+        raise
+    name, chat = shelf.repo.rpartition("/")[2], checkpoint.has_template(shelf)
+    sizes = [size or 0 for file, size in shelf.files.items() if file.endswith(".safetensors") and "/" not in file]
+    base = _base(look.examine(shelf), shelf.repo) if files.is_adapter(shelf.files) else None
+    return Model(
+        name=name,
+        title=name,
+        repo=shelf.repo,
+        revision=shelf.commit,
+        parameters=shelf.parameters or sum(sizes) // 2,  # most weights are stored in 2 bytes
+        licence=model_card.licence(model_card.head(shelf)),
+        chat=chat,
+        questions=CHAT_QUESTIONS if chat else OPENINGS,
+        reason=f"{who} asked for it; commit {(shelf.commit or 'unknown')[:8]}",
+        key=_key(shelf.repo, shelf.commit),
+        base=base,
+    )
+
+
+def _base(adapter: checkpoint.Checkpoint, title: str) -> Model:
+    """Return the model that an adapter belongs to, at the revision that it names."""
+    name, revision = adapter.bases[0], adapter.config.get("revision")
+    try:
+        return _choose(f"{name}@{revision}" if revision and "@" not in name else name, "its adapter")
+    except CourseError as error:
+        raise CheckpointError(
+            f"{title} is an adapter to {name!r}, and that model cannot be had. {error} Enter the base model's folder "
+            "on this machine as base_model_name_or_path in adapter_config.json, and try again."
+        ) from error
+
+
+def _key(repo: str, commit: str | None) -> str:
+    """Return the name of a fetched model's folder, and of everything that is made from it."""
+    return f"{repo.replace('/', '--')}--{(commit or '00000000')[:8]}"
+
+
+def _is_commit(revision: str | None) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{7,40}", revision or ""))
+
+
+def _fetched(wanted: names.Repository) -> Model | None:
+    """Return the newest model of this repository among those fetched before, at its commit if one is named."""
+    commit = wanted.revision if _is_commit(wanted.revision) else ""
+    pattern = f"{glob.escape(wanted.repo.replace('/', '--'))}--{commit[:8]}*"
+    folders = (artifacts.folder() / "models").glob(pattern)
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            note = json.loads((folder / FETCHED).read_text())
+            repo, found = note["repo"], note["commit"]
+            if repo == wanted.repo and found.startswith(commit):
+                name = repo.rpartition("/")[2]
+                changes = {"name": name, "title": name, "repo": repo, "revision": found, "folder": None}
+                return dataclasses.replace(_in_folder(folder, ""), key=folder.name, **changes)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, CheckpointError):
+            continue
+    return None

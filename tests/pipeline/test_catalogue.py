@@ -1,6 +1,7 @@
 """The catalogue, the verification of checkpoints, and SmolLM2 rebuilt without a Hub."""
 
 import os
+import shutil
 
 import gguf
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from helpers import artifacts
 from helpers.errors import CheckpointError, HubError, InputError
 from helpers.pipeline import catalogue, convert, gguf_file, hub, rebuild
-from helpers.pipeline.checkpoint import PATTERNS, header, read
+from helpers.pipeline.checkpoint import header, read
 
 # choose
 
@@ -49,6 +50,201 @@ def test_story_openings_are_about_its_world():
             if f" {name}," in opening or f" {name}?" in opening:
                 assert people[name].species in opening or "friend" in opening
     assert sum(any(name in opening for name in people) for opening in catalogue.STORY_OPENINGS) >= 2
+
+
+@pytest.mark.parametrize("name", ["notaname", "gpt5", "GPT2", "TinyLlama"])
+def test_a_single_word_is_no_repository(name):
+    with pytest.raises(InputError, match="auto, tinyllama, smollm2, story.*owner/name"):
+        catalogue.choose(name)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b/c", "../x", "a/b@", "a\x00b/c", None, 3])
+def test_nothing_is_asked_for_what_cannot_be_a_name(name, monkeypatch):
+    monkeypatch.setattr("socket.socket", None)
+    with pytest.raises(InputError):
+        catalogue.choose(name)
+
+
+def test_the_hubs_name_of_a_catalogue_model_is_the_catalogue_model():
+    listed = catalogue.CATALOGUE["tinyllama"]
+    for name in (listed.repo, f"https://huggingface.co/{listed.repo}", f"{listed.repo}@{listed.revision}"):
+        assert catalogue.choose(name).weights_sha256 == listed.weights_sha256
+
+
+def test_another_model_without_a_hub_says_what_to_do():
+    with pytest.raises(HubError, match="owner/name can only be downloaded from it.*Try again later"):
+        catalogue.choose("owner/name")
+
+
+# choose: a folder
+
+
+def test_a_folder_is_a_model(checkpoint, monkeypatch):
+    (checkpoint / "README.md").write_text("---\nlicense: other\nlicense_name: llama3\nbase_model: owner/base\n---\n")
+    model = catalogue.choose(checkpoint)
+    assert (model.name, model.title, model.folder, model.repo) == ("copy", "copy", checkpoint, "owner/base")
+    assert (model.parameters, model.licence, model.chat) == (2_885_888, "llama3", False)
+    assert model.questions == catalogue.OPENINGS and "asked for this folder" in model.reason
+    assert model.fetch() == checkpoint
+    (checkpoint / "chat_template.jinja").write_text("{{ messages }}")
+    assert catalogue.choose(str(checkpoint)).chat
+    monkeypatch.setenv("COURSE_MODEL", str(checkpoint))
+    assert catalogue.choose("story").folder == checkpoint
+
+
+@pytest.mark.parametrize("name", ["story", "smollm2", "models", "gpt2"])
+def test_a_folder_with_a_name_of_the_catalogue_is_still_that_folder(checkpoint, name):
+    """Nothing is decided by the name of a folder."""
+    folder = checkpoint.rename(checkpoint.with_name(name))
+    assert catalogue.choose(folder).fetch() == folder
+    assert catalogue.choose(folder).look().title == name
+
+
+def test_the_hubs_own_cache(checkpoint):
+    """There a folder is called by its commit, and the repository's name stands two levels up."""
+    place = checkpoint.parent / "models--owner--name" / "snapshots"
+    place.mkdir(parents=True)
+    folder = checkpoint.rename(place / "607a30d783dfa663caf39e06633721c8d4cfcd7e")
+    assert catalogue.choose(folder).title == "name"
+
+
+def test_a_folder_that_changes_is_looked_at_again(checkpoint):
+    model = catalogue.choose(checkpoint)
+    damage(checkpoint, "model.safetensors", lambda data: data[:-1])
+    with pytest.raises(CheckpointError, match="bytes long"):
+        model.fetch()
+
+
+# choose: a repository
+
+
+@pytest.fixture
+def online(server, monkeypatch, elsewhere, checkpoint):
+    """A rehearsal Hub in place of the real one, with one model."""
+    monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
+    monkeypatch.setenv("COURSE_HUB", "real")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    hub.current.cache_clear()
+    server.host("owner/name", checkpoint)
+    return server
+
+
+def test_a_repository_is_a_model(online):
+    commit = online.repos["owner/name"].commits[-1].oid
+    model = catalogue.choose("owner/name")
+    assert (model.name, model.repo, model.revision) == ("name", "owner/name", commit)
+    assert (model.parameters, model.licence, model.chat) == (2_885_888, "apache-2.0", False)
+    assert commit[:8] in model.reason and "you asked for it" in model.reason
+    folder = model.fetch()
+    assert folder == artifacts.folder() / "models" / f"owner--name--{commit[:8]}"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".fetched.json",
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.model",
+        "tokenizer_config.json",
+    ]
+
+
+def test_the_address_of_a_page_of_this_hub(online, monkeypatch):
+    commit = online.repos["owner/name"].commits[-1].oid
+    for text in (
+        f"{online.endpoint}/owner/name",
+        f"{online.endpoint}/owner/name/tree/main/",
+        f"owner/name@{commit[:9]}",
+    ):
+        assert catalogue.choose(text).revision == commit
+    monkeypatch.setenv("COURSE_MODEL", f"{online.endpoint}/owner/name")
+    assert catalogue.choose("story").reason.startswith("COURSE_MODEL asked")
+
+
+def test_only_what_belongs_to_the_model_is_downloaded(online, checkpoint):
+    for below in ("checkpoint-500", "onnx", "original"):
+        (checkpoint / below).mkdir()
+        (checkpoint / below / "model.safetensors").write_bytes(bytes(10**6))
+        (checkpoint / below / "config.json").write_text("{}")
+    for name in ("pytorch_model.bin", "model-00001-of-00009.safetensors", "ema.safetensors", "odd[1].json", "x.py"):
+        (checkpoint / name).write_bytes(b"x")
+    (checkpoint / "additional_chat_templates").mkdir()
+    (checkpoint / "additional_chat_templates" / "tools.jinja").write_text("{{ messages }}")
+    online.host("owner/name", checkpoint)
+    model = catalogue.choose("owner/name")
+    found = {path.relative_to(model.fetch()).as_posix() for path in model.fetch().rglob("*") if path.is_file()}
+    assert found - {".fetched.json"} == set(model.look().checkpoint.files)
+    assert "additional_chat_templates/tools.jinja" in found and model.chat
+    assert not [name for name in found if name.endswith((".bin", ".py")) or "ema" in name or "/model" in name]
+
+
+def test_a_branch_is_pinned_when_it_is_chosen(online, checkpoint, tmp_path):
+    model = catalogue.choose("owner/name@main")
+    newer = shutil.copytree(checkpoint, tmp_path / "newer")
+    (newer / "README.md").write_text("# Another commit\n")
+    old = online.repos["owner/name"].commits
+    online.host("owner/name", newer)
+    online.repos["owner/name"].commits[:0] = old
+    folder = model.fetch()
+    assert "Another commit" not in (folder / "README.md").read_text()
+    assert catalogue.choose("owner/name").revision != model.revision
+    assert catalogue.choose("owner/name").fetch() != folder
+
+
+def test_two_repositories_with_one_name_do_not_meet(online, checkpoint):
+    online.host("other/name", checkpoint)
+    online.host("other/smollm2", checkpoint)
+    online.host("other/story", checkpoint)
+    folders = {
+        catalogue.choose(f"{name}").fetch() for name in ("owner/name", "other/name", "other/smollm2", "other/story")
+    }
+    assert len(folders) == 4 and all("--" in folder.name for folder in folders)
+
+
+def test_a_fetched_model_needs_no_hub(online, monkeypatch):
+    model = catalogue.choose("owner/name")
+    folder = model.fetch()
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("COURSE_HUB", "auto")
+    hub.current.cache_clear()
+    for name in ("owner/name", f"owner/name@{model.revision}", f"owner/name@{model.revision[:7]}"):
+        again = catalogue.choose(name)
+        assert (again.revision, again.parameters, again.name) == (model.revision, 2_885_888, "name")
+        assert again.fetch() == folder and again.look().parameters == 2_885_888 and "fetched before" in again.reason
+    with pytest.raises(HubError, match="can only be downloaded"):
+        catalogue.choose("owner/name@v2")
+    with pytest.raises(HubError, match="can only be downloaded"):
+        catalogue.choose("owner/nam")
+    monkeypatch.setenv("COURSE_HUB", "real")
+    with pytest.raises(HubError, match="connection broke"):
+        catalogue.choose("owner/name")
+
+
+def test_a_revision_or_a_repository_that_is_not_there(online):
+    with pytest.raises(HubError, match="[Rr]evision"):
+        catalogue.choose("owner/name@nowhere")
+    with pytest.raises(HubError, match="no such repository"):
+        catalogue.choose("owner/gone")
+
+
+def test_a_single_name_of_the_hubs_first_years(online, checkpoint):
+    online.host("gpt2", checkpoint)
+    assert catalogue.choose("gpt2").repo == "gpt2"
+    assert catalogue.choose(f"{online.endpoint}/gpt2").fetch().name.startswith("gpt2--")
+
+
+def test_a_repository_of_the_rehearsal_hub(checkpoint, elsewhere):
+    """Without network, what this process itself offers there can be had."""
+    hub.current().rehearsal().host("owner/name", checkpoint)
+    assert catalogue.choose("owner/name").fetch().name.startswith("owner--name--")
+
+
+def test_names_that_are_no_patterns(online, checkpoint):
+    """Files are asked for by name, not by what a name means as a pattern."""
+    (checkpoint / "LICENSE[a-z]").write_text("one")
+    (checkpoint / "LICENSEx").write_text("two")
+    online.host("owner/name", checkpoint)
+    folder = catalogue.choose("owner/name").fetch()
+    assert (folder / "LICENSE[a-z]").read_text() == "one" and (folder / "LICENSEx").read_text() == "two"
 
 
 # fetch
@@ -115,7 +311,7 @@ def test_two_notebooks_fetch_once(smollm, monkeypatch):
 
 def test_story_goes_through_the_rehearsal_hub(tmp_path):
     source = catalogue.choose("story").source()
-    hub.download(source.repo, source.revision, tmp_path / "in", PATTERNS, source.endpoint)
+    hub.download(source.repo, source.revision, tmp_path / "in", ("*",), source.endpoint)
     read(tmp_path / "in")
 
 

@@ -1,6 +1,7 @@
 """Download a snapshot of a repository and verify every file."""
 
 import fnmatch
+from collections.abc import Iterable
 from pathlib import Path
 
 from helpers import artifacts, machine
@@ -9,22 +10,24 @@ from helpers.pipeline.hub.explain import explained
 
 
 def download(
-    repo: str, revision: str | None, folder: Path, patterns: tuple[str, ...], endpoint: str, token: str | bool = False
+    repo: str, revision: str | None, folder: Path, patterns: Iterable[str], endpoint: str, token: str | bool = False
 ) -> None:
     """Download a snapshot into `folder` and compare every file with the checksum that the Hub lists.
 
-    Checks the free disk first, as far as the Hub tells sizes. The client goes on where it stopped when a connection
-    breaks, and gives up when the Hub no longer answers. Raises HubError or ResourceError with what to do.
+    patterns: the files' names, `*` for any part. Checks the free disk first, as far as the Hub tells sizes. The client
+    goes on where it stopped when a connection breaks, and gives up when the Hub no longer answers. Raises HubError or
+    ResourceError with what to do.
     """
     from huggingface_hub import HfApi, snapshot_download
 
+    folder, patterns = Path(folder), list(patterns)
     with explained(f"downloading {repo}"):
         api = HfApi(endpoint=endpoint, token=token)
         info = api.model_info(repo, revision=revision, files_metadata=True)
         wanted = {s.rfilename: s.size for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)}
         machine.require_disk(sum(size or 0 for size in wanted.values()), folder, repo)
         snapshot_download(
-            repo, revision=info.sha, allow_patterns=list(patterns), local_dir=folder, endpoint=endpoint, token=token
+            repo, revision=info.sha, allow_patterns=patterns, local_dir=folder, endpoint=endpoint, token=token
         )
         found = api.verify_repo_checksums(repo, revision=info.sha, local_dir=folder)
     absent = wanted.keys() & set(found.missing_paths)
