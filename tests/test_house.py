@@ -18,7 +18,7 @@ ROOMS = "numbers pipeline quality training compression experiments figures check
 # Rooms that are about PyTorch or its models load them where they are imported; everything else loads them when needed.
 ABOUT_TORCH = ("training", "compression", "experiments")
 # The endpoints of the rehearsal Hub are written in Starlette; RehearsalHub loads them when it starts.
-ENDPOINTS = "about access app repos transfers".split()
+ENDPOINTS = "about access app branches repos transfers".split()
 HEAVY = "torch transformers llama_cpp matplotlib pandas gguf huggingface_hub sentencepiece starlette uvicorn".split()
 ids = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "helpers").as_posix())
 

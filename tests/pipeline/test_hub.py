@@ -21,19 +21,6 @@ from helpers.pipeline.hub import session as which
 CARD = "---\nlicense: mit\n---\n# A card\n"
 
 
-@pytest.fixture
-def here(server):
-    return hub.Hub(server.endpoint, "rehearsal", True, "a test", server.token)
-
-
-@pytest.fixture
-def files(tmp_path):
-    paths = [tmp_path / "m-Q8_0.gguf", tmp_path / "m-Q4_0.gguf"]
-    for path in paths:
-        path.write_bytes(os.urandom(2**18))
-    return paths
-
-
 # Which Hub
 
 

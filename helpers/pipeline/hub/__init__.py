@@ -1,10 +1,12 @@
 """A Hub to download from and publish to: the real one, or the rehearsal Hub on this machine.
 
     here = hub.connect()                     # says in `here.reason` which Hub it is, and why
-    hub.publish(here, "my-model", files, card)
+    text = card.build(card.original(model), files, f"{here.user}/my-model")
+    hub.publish(here, "my-model", files, text)
 
-`session` decides which Hub, `tokens` finds your token, `downloads` and `publishing` do the work and check it, `explain`
-turns every failure into a sentence that helps.
+`session` decides which Hub, `tokens` finds your token, `downloads` and `publishing` do the work and check it, `card`
+writes the model card, `preflight` and `gate` look before something is sent or made public, `explain` turns every
+failure into a sentence that helps.
 """
 
 from helpers.pipeline.hub.downloads import download

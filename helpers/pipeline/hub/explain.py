@@ -2,14 +2,18 @@
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from helpers.errors import HubError, ResourceError
 
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
 # Where huggingface_hub's network errors come from: requests before 1.0, httpx before 2.0, then httpx2.
 CLIENTS = re.compile(r"(httpx|httpcore|requests)\d*(\.|$)")
+# Folders and files that may not be used, names that are too long, a file where a folder is due, and the reverse.
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR)
 
 
 @contextlib.contextmanager
@@ -87,6 +91,12 @@ def explain(error: BaseException, doing: str) -> HubError | ResourceError | None
         return ResourceError(
             f"The disk filled up while {doing}. Nothing half-done was kept. Free some space, or set COURSE_ARTIFACTS "
             "to a folder on a larger disk."
+        )
+    if isinstance(error, OSError) and error.errno in UNUSABLE:
+        where = f" {Path(os.fsdecode(error.filename)).name[:60]}" if isinstance(error.filename, str | bytes) else ""
+        return ResourceError(
+            f"The disk refused{where} while {doing}: {error.strerror}. A folder is read-only or somebody else's, or a "
+            "name is too long for it. Use another folder (COURSE_ARTIFACTS), or a shorter name."
         )
     if error.__cause__ is not None:  # the client wraps what happens inside an upload in a RuntimeError
         return explain(error.__cause__, doing)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from helpers import artifacts, machine
 from helpers.errors import HubError, InputError
-from helpers.pipeline.hub.explain import TOKEN_PAGE, read_only
+from helpers.pipeline.hub.explain import TOKEN_PAGE, explained, read_only
 from helpers.pipeline.hub.tokens import HUGGING_FACE, exported, find_token, whoami
 from helpers.pipeline.rehearsal import RehearsalHub
 
@@ -102,7 +102,8 @@ class Session:
         if self._server is None:
             _past_proxies()
             self._undo.enter_context(without_xet())
-            self._server = self._undo.enter_context(RehearsalHub(artifacts.folder()))
+            with explained("starting the rehearsal Hub"):
+                self._server = self._undo.enter_context(RehearsalHub(artifacts.folder()))
         return self._server
 
     def token(self) -> str | None:

@@ -10,7 +10,8 @@ learn here works unchanged on the real Hub.
         api.create_repo("rehearsal/my-model")
 
 `store` keeps repositories and contents and knows no HTTP, `access` says who may do what, `about` reads cards and
-weights, `repos` and `transfers` are the endpoints, `faults` plays failures in front of them, `app` puts it on a port.
+weights, `repos`, `branches` and `transfers` are the endpoints, `faults` plays failures in front of them, `app` puts it
+on a port.
 """
 
 from __future__ import annotations
@@ -70,9 +71,20 @@ class RehearsalHub:
     def endpoint(self) -> str:
         return self._listener.endpoint
 
-    def host(self, repo_id: str, source: Path, gated: bool = False) -> str:
-        """Offer the files of a folder as a public repository, without copying; return its commit hash."""
-        return self.store.host(repo_id, source, gated)
+    def host(
+        self, repo_id: str, source: Path, gated: bool | str = False, ref: str = "main", hashed: bool = True
+    ) -> str:
+        """Offer the files of a folder as a public repository, without copying; return its commit hash.
+
+        gated: "auto" or "manual" (True) closes the files to tokens that are not in `repos[repo_id].let_in`. ref: a
+        branch, tag or pull request of a repository that is there, such as "refs/pr/1". With `hashed=False` files are
+        not read, and their checksums are made up: for checkpoints of hundreds of gigabytes that hold holes.
+        """
+        return self.store.host(repo_id, source, gated, ref, hashed)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a repository another name; the old one leads to it from now on."""
+        self.store.rename(old, new)
 
     def fail(self, method: str, pattern: str, status: int, times: int = 1) -> None:
         """Answer the next `times` requests whose path matches `pattern` with an error status."""

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from helpers.pipeline.rehearsal import repos, transfers
+from helpers.pipeline.rehearsal import branches, repos, transfers
 from helpers.pipeline.rehearsal.access import refusal, refused
 from helpers.pipeline.rehearsal.faults import Fault, Player
 from helpers.pipeline.rehearsal.store import Store
@@ -66,6 +66,7 @@ ROUTES = [
     Route("/api/whoami-v2", repos.whoami),
     Route("/api/repos/create", repos.create, methods=["POST"]),
     Route("/api/repos/delete", repos.delete, methods=["DELETE"]),
+    Route("/api/repos/move", repos.move, methods=["POST"]),
     Route("/api/validate-yaml", repos.validate_card, methods=["POST"]),
     Route(API + "/revision/{rev:rev}", repos.info),
     Route(API + "/tree/{rev:rev}", repos.tree),
@@ -73,7 +74,12 @@ ROUTES = [
     Route(API + "/paths-info/{rev:rev}", repos.paths_info, methods=["POST"]),
     Route(API + "/preupload/{rev:rev}", repos.preupload, methods=["POST"]),
     Route(API + "/commit/{rev:rev}", repos.make_commit, methods=["POST"]),
-    Route(API + "/refs", repos.refs),
+    Route(API + "/refs", branches.refs),
+    Route(API + "/branch/{rev:rev}", branches.make_branch, methods=["POST"]),
+    Route(API + "/branch/{rev:rev}", branches.delete_branch, methods=["DELETE"]),
+    Route(API + "/tag/{rev:rev}", branches.make_tag, methods=["POST"]),
+    Route(API + "/tag/{rev:rev}", branches.delete_tag, methods=["DELETE"]),
+    Route(API + "/settings", repos.settings, methods=["PUT"]),
     Route(API + "/commits/{rev:rev}", repos.commits),
     Route(API + "/auth-check", repos.auth_check),
     Route(API, repos.info),  # last, because "name/refs" could be a repository, too

@@ -9,9 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from helpers.pipeline.rehearsal.about import about, metadata
+from helpers.pipeline.hub_rules import card_problems, front_matter, name_problem
+from helpers.pipeline.rehearsal.about import about
 from helpers.pipeline.rehearsal.access import (
     commit_of,
+    history_of,
     refused,
     repo_of,
     require_let_in,
@@ -19,6 +21,7 @@ from helpers.pipeline.rehearsal.access import (
     require_write,
     store_of,
 )
+from helpers.pipeline.rehearsal.branches import branch_of, new_pull_request
 from helpers.pipeline.rehearsal.store import USER, Commit, Store, StoredFile, describe, is_lfs
 
 POINTER_SIZE = 134  # of the text that git keeps in place of a file in LFS
@@ -36,6 +39,8 @@ async def create(request: Request) -> JSONResponse:
     if owner != USER:
         raise refused(403, f"You don't have the rights to create a model under the namespace {owner!r}")
     repo_id = f"{owner}/{wanted['name']}"
+    if problem := name_problem(repo_id):
+        raise refused(400, f"Invalid repository name {repo_id!r}: {problem}")
     url = f"{request.base_url}{repo_id}"
     private = wanted.get("private") or wanted.get("visibility") == "private"
     if await run_in_threadpool(store_of(request).create, repo_id, bool(private)):
@@ -46,21 +51,47 @@ async def create(request: Request) -> JSONResponse:
 
 async def delete(request: Request) -> JSONResponse:
     wanted = await request.json()
-    require_write(request)
     repo_id = f"{wanted.get('organization') or USER}/{wanted['name']}"
+    require_write(request, repo_id)
     repo_of(request, repo_id)
     del store_of(request).repos[repo_id]
     return JSONResponse({})
 
 
+async def move(request: Request) -> JSONResponse:
+    """Rename a repository."""
+    wanted = await request.json()
+    old, new = wanted["fromRepo"], wanted["toRepo"]
+    for name in (old, new):
+        require_write(request, name)
+    if problem := name_problem(new):
+        raise refused(400, f"Invalid repository name {new!r}: {problem}")
+    repo_of(request, old)
+    if not store_of(request).rename(old, new):
+        raise refused(409, "This name is taken")
+    return JSONResponse({})
+
+
+async def settings(request: Request) -> JSONResponse:
+    """Change who sees a repository, and who gets its files."""
+    wanted = await request.json()
+    require_write(request, request.path_params["repo"])
+    repo = repo_of(request)
+    if "visibility" in wanted or "private" in wanted:  # the second from older clients
+        repo.private = wanted["visibility"] == "private" if "visibility" in wanted else wanted["private"]
+    repo.gated = wanted.get("gated", repo.gated)
+    return JSONResponse({"private": repo.private, "gated": repo.gated})
+
+
 async def validate_card(request: Request) -> JSONResponse:
     """Refuse a card whose metadata is missing or broken; the client asks before it commits a README.md."""
     try:
-        found = metadata((await request.json()).get("content", ""))
-        problem = "The card does not start with a block of YAML metadata" if found is None else ""
+        found = front_matter((await request.json()).get("content", ""))
+        missing = "The card does not start with a block of YAML metadata"
+        problems = [missing] if found is None else card_problems(found)
     except yaml.YAMLError as error:
-        problem = f"The card's YAML metadata is broken: {error}"
-    errors = [{"message": problem}] if problem else []
+        problems = [f"The card's YAML metadata is broken: {error}"]
+    errors = [{"message": problem} for problem in problems]
     return JSONResponse({"errors": errors, "warnings": []}, 400 if errors else 200)
 
 
@@ -69,12 +100,13 @@ async def validate_card(request: Request) -> JSONResponse:
 
 async def info(request: Request) -> JSONResponse:
     commit, repo, name = commit_of(request), repo_of(request), request.path_params["repo"]
+    sizes = request.query_params.get("blobs", "").lower() in ("true", "1")
     siblings = [
-        {"rfilename": path, "size": stored.size, "blobId": stored.oid, **_lfs(stored)}
+        {"rfilename": path} | ({"size": stored.size, "blobId": stored.oid, **_lfs(stored)} if sizes else {})
         for path, stored in sorted(commit.files.items())
     ]
     told = {"_id": name, "id": name, "modelId": name, "sha": commit.oid, "private": repo.private}
-    told |= {"gated": "manual" if repo.gated else False, "siblings": siblings}
+    told |= {"gated": "manual" if repo.gated is True else repo.gated, "siblings": siblings}
     return JSONResponse(told | await run_in_threadpool(about, store_of(request), commit))
 
 
@@ -115,17 +147,11 @@ def _lfs(stored: StoredFile) -> dict:
     return {"lfs": told} if stored.lfs else {}
 
 
-async def refs(request: Request) -> JSONResponse:
-    branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit_of(request).oid}
-    return JSONResponse({"branches": [branch], "tags": [], "converts": []})
-
-
 async def commits(request: Request) -> JSONResponse:
-    commit_of(request)
     day = "2026-01-01T00:00:00.000Z"  # the rehearsal Hub has no clock: its history is reproducible
     listed = [
         {"id": c.oid, "title": c.title, "message": "", "authors": [{"user": USER}], "date": day}
-        for c in reversed(repo_of(request).commits)
+        for c in reversed(history_of(request))
     ]
     return JSONResponse(listed, headers={"X-Total-Count": str(len(listed))})
 
@@ -141,7 +167,8 @@ async def auth_check(request: Request) -> JSONResponse:
 async def preupload(request: Request) -> JSONResponse:
     """Say for each file whether it goes through LFS or into the commit itself."""
     files = (await request.json())["files"]
-    require_write(request)
+    proposed = request.query_params.get("create_pr")
+    require_write(request, None if proposed else request.path_params["repo"])
     present = commit_of(request).files
     answers = []
     for file in files:
@@ -155,17 +182,20 @@ async def preupload(request: Request) -> JSONResponse:
 
 
 async def make_commit(request: Request) -> JSONResponse:
-    """Add a commit from lines of JSON: a header, then what to add and what to delete."""
+    """Add a commit from lines of JSON: a header, then what to add and what to delete. Anybody may propose one."""
     lines = [json.loads(line) for line in (await request.body()).splitlines() if line.strip()]
-    require_write(request)
-    name = request.path_params["repo"]
-    made = await run_in_threadpool(_apply, store_of(request), request, lines)
-    url = f"{request.base_url}{name}/commit/{made.oid}"
-    return JSONResponse({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
+    name, proposed = request.path_params["repo"], request.query_params.get("create_pr")
+    require_write(request, None if proposed else name)
+    made, ref = await run_in_threadpool(_apply, store_of(request), request, lines, bool(proposed))
+    answer = {"success": True, "commitOid": made.oid, "commitUrl": f"{request.base_url}{name}/commit/{made.oid}"}
+    if proposed:
+        answer["pullRequestUrl"] = f"{request.base_url}{name}/discussions/{ref.rpartition('/')[2]}"
+    return JSONResponse(answer | {"hookOutput": ""})
 
 
-def _apply(store: Store, request: Request, lines: list[dict]) -> Commit:
+def _apply(store: Store, request: Request, lines: list[dict], proposed: bool) -> tuple[Commit, str]:
     with store.lock:  # the parent, too: another commit may just be made
+        ref = new_pull_request(request) if proposed else branch_of(request)
         files = dict(commit_of(request).files)
         title = "commit"
         for line in lines:
@@ -188,4 +218,4 @@ def _apply(store: Store, request: Request, lines: list[dict]) -> Commit:
                 case "deletedFolder":
                     prefix = value["path"].rstrip("/") + "/"
                     files = {name: f for name, f in files.items() if not name.startswith(prefix)}
-        return store.commit(request.path_params["repo"], files, title)
+        return store.commit(request.path_params["repo"], files, title, ref), ref

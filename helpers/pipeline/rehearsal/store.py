@@ -6,6 +6,7 @@
 """
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -47,12 +48,29 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A repository and its commits, the oldest first. A gated one opens to the tokens in `let_in`."""
+    """A repository and its commits, the oldest first. A gated one opens to the tokens in `let_in`.
+
+    `refs` holds the commits of everything but the main branch: refs/heads/x, refs/tags/x, refs/pr/1.
+    """
 
     private: bool
-    gated: bool = False
+    gated: bool | str = False  # auto, manual
     let_in: set[str] = field(default_factory=set)
     commits: list[Commit] = field(default_factory=list)
+    refs: dict[str, list[Commit]] = field(default_factory=dict)
+
+    def history(self, revision: str) -> list[Commit] | None:
+        """Return the commits up to a branch, a tag, a pull request, or at least seven digits of a hash."""
+        if revision in ("main", "HEAD", "refs/heads/main"):
+            return self.commits
+        for prefix in ("", "refs/heads/", "refs/tags/"):
+            if found := self.refs.get(prefix + revision):
+                return found
+        for commits in (self.commits, *self.refs.values()):
+            for n, commit in enumerate(commits, 1):
+                if commit.oid.startswith(revision) and len(revision) >= 7:
+                    return commits[:n]
+        return None
 
 
 class Store:
@@ -63,6 +81,7 @@ class Store:
     def __init__(self):
         self.repos: dict[str, Repo] = {}
         self.roles: dict[str, str] = {}  # token → "write" or "read"
+        self.renamed: dict[str, str] = {}  # an old name → the new one
         self.lock = threading.RLock()
         self._hosted: dict[str, Path] = {}  # contents that stay where they are on disk
 
@@ -87,20 +106,31 @@ class Store:
             self.commit(repo_id, {".gitattributes": self.add(b"", ".gitattributes")}, "initial commit")
             return True
 
-    def host(self, repo_id: str, source: Path, gated: bool = False) -> str:
-        """Offer the files of a folder as a public repository, without copying; return its commit hash."""
+    def host(self, repo_id: str, source: Path, gated: bool | str, ref: str, hashed: bool) -> str:
+        """Offer the files of a folder, see `RehearsalHub.host`."""
         files = {}
         for path in sorted(p for p in Path(source).rglob("*") if p.is_file()):
             name = path.relative_to(source).as_posix()
-            files[name] = stored = describe(path, name)
+            files[name] = stored = describe(path, name, hashed)
             self._hosted[stored.sha256] = path
         with self.lock:
-            self.repos[repo_id] = Repo(private=False, gated=gated)
-            return self.commit(repo_id, files, "hosted from this machine").oid
+            if ref == "main":
+                self.repos[repo_id] = Repo(private=False, gated=gated)
+            return self.commit(repo_id, files, "hosted from this machine", ref).oid
 
-    def commit(self, repo_id: str, files: dict[str, StoredFile], title: str) -> Commit:
-        """Append a commit. Its hash depends on content and history only, never on the clock."""
-        history = self.repos[repo_id].commits
+    def rename(self, old: str, new: str) -> bool:
+        """Give a repository another name; return False if that is taken."""
+        with self.lock:
+            if new in self.repos:
+                return False
+            self.repos[new] = self.repos.pop(old)
+            self.renamed[old] = new
+            return True
+
+    def commit(self, repo_id: str, files: dict[str, StoredFile], title: str, ref: str = "main") -> Commit:
+        """Append a commit to a branch. Its hash depends on content and history only, never on the clock."""
+        repo = self.repos[repo_id]
+        history = repo.commits if ref == "main" else repo.refs.setdefault(ref, list(repo.commits))
         parent = history[-1].oid if history else ""
         tree = json.dumps([repo_id, parent, title, sorted((name, f.sha256) for name, f in files.items())])
         made = Commit(hashlib.sha1(tree.encode()).hexdigest(), title, files)
@@ -144,11 +174,11 @@ class Store:
         return whole
 
 
-def describe(path: Path, name: str) -> StoredFile:
-    """Return size and hashes of a file under the name it will have."""
+def describe(path: Path, name: str, hashed: bool = True) -> StoredFile:
+    """Return size and hashes of a file under the name it will have; if not `hashed`, of its path instead of it."""
     size = path.stat().st_size
     blob, content = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(path, "rb") if hashed else io.BytesIO(f"{path} {size}".encode()) as file:
         while piece := file.read(2**20):
             blob.update(piece)
             content.update(piece)
