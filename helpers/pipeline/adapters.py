@@ -22,7 +22,7 @@ import numpy as np
 
 from helpers import artifacts, machine
 from helpers.errors import CheckpointError
-from helpers.pipeline import origin, view, weights
+from helpers.pipeline import model_card, origin, view, weights
 from helpers.pipeline.checkpoint import Checkpoint, read
 
 # Settings of peft under which W + s·B·A is not what the model computes: what they are.
@@ -187,8 +187,8 @@ def _copy_small_files(adapter: Path, settings: dict, source: Checkpoint, folder:
         shutil.copyfile(path, folder / path.name)
     config = source.config | {"dtype": "float32", "torch_dtype": "float32"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    card = origin.front_matter(source.folder / "README.md")
-    base = origin.repository(source.folder) or settings.get("base_model_name_or_path")
+    card = model_card.at(source.folder)
+    base = origin.repository(source.folder)[0] or settings.get("base_model_name_or_path")
     known = {name: card[name] for name in ("license", "license_name", "license_link", "language") if name in card}
     lines = [f"{name}: {json.dumps(value)}" for name, value in (known | {"base_model": base}).items() if value]
     (folder / "README.md").write_text("\n".join(["---", *lines, "---", ""]), encoding="utf-8")

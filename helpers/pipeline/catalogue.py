@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import json
 import os
 import re
 from pathlib import Path
 
 from helpers import artifacts
 from helpers.errors import CheckpointError, CourseError, HubError, InputError
-from helpers.pipeline import checkpoint, files, hub, look, model_card, names
-from helpers.pipeline.models import FETCHED, Model, Source
+from helpers.pipeline import checkpoint, files, hub, look, model_card, names, origin
+from helpers.pipeline.models import Model, Source
 from helpers.pipeline.shelf import Folder
 
 __all__ = ["CATALOGUE", "GPT2", "Model", "Source", "choose"]
@@ -201,9 +200,8 @@ def _fetched(wanted: names.Repository) -> Model | None:
     folders = (artifacts.folder() / "models").glob(pattern)
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
-            note = json.loads((folder / FETCHED).read_text())
-            repo, found = note["repo"], note["commit"]
-            if repo == wanted.repo and found.startswith(commit):
+            repo, found = origin.repository(folder)
+            if repo == wanted.repo and found and found.startswith(commit):
                 name = repo.rpartition("/")[2]
                 changes = {"name": name, "title": name, "repo": repo, "revision": found, "folder": None}
                 return dataclasses.replace(_in_folder(folder, ""), key=folder.name, **changes)

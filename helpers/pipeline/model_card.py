@@ -1,12 +1,24 @@
-"""What a model card says in its YAML head: licence, base model. Read leniently, because many cards are odd."""
+"""What a model card says in its YAML head: licence, base model. Read leniently, because many cards are odd.
+
+Every value stays text, so that the language `no` is Norwegian and not False.
+"""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from helpers.pipeline.shelf import Shelf
+from helpers.errors import CheckpointError
+from helpers.pipeline import hub_rules
+from helpers.pipeline.shelf import Folder, Shelf
 
+HUB = "https://huggingface.co/"
 MOST = 1_000_000  # bytes; some cards hold pictures after the head
+
+
+def at(folder: Path | str) -> dict:
+    """Return the YAML head of a folder's README.md; see `head`."""
+    return head(Folder(Path(folder)))
 
 
 def head(shelf: Shelf) -> dict:
@@ -15,11 +27,11 @@ def head(shelf: Shelf) -> dict:
 
     if "README.md" not in shelf.files:
         return {}
-    text = shelf.data("README.md", MOST).decode("utf-8-sig", "replace")
-    block = re.match(r"---\s*\n(.*?\n)---\s*(\n|$)", text, re.DOTALL)
     try:
+        text = shelf.data("README.md", MOST).decode("utf-8-sig", "replace")
+        block = re.match(r"---\s*\n(.*?\n)---\s*(\n|$)", text, re.DOTALL)
         found = yaml.load(block[1].replace("\t", "  "), yaml.BaseLoader) if block else {}
-    except (ValueError, yaml.YAMLError, RecursionError):
+    except (CheckpointError, ValueError, TypeError, yaml.YAMLError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -35,6 +47,28 @@ def licence(card: dict) -> str:
     found = ", ".join(texts(card.get("license")))
     name = ", ".join(texts(card.get("license_name")))
     return (name if name and found in ("", "other") else found) or "unknown"
+
+
+def licence_fields(card: dict, repo: str | None, revision: str | None) -> dict[str, str | list[str]]:
+    """Return license, license_name and license_link as the Hub takes them; without a licence there is none of them.
+
+    A licence that is none of the Hub's identifiers becomes `other` with its name. A link into the original's repository
+    `repo` becomes a whole address.
+    """
+    raw, names, links = (texts(card.get(key)) for key in ("license", "license_name", "license_link"))
+    known = [re.sub(r"\s+", "-", text.lower()) for text in raw]
+    found: dict[str, str | list[str]] = {}
+    if raw and set(known) <= hub_rules.LICENCES:
+        found["license"] = known[0] if len(known) == 1 else known
+    elif raw:
+        found["license"], names = "other", names or [" ".join(raw)]
+    if found and names:
+        found["license_name"] = re.sub(r"[^a-z0-9.-]+", "-", names[0].lower()).strip("-") or "other"
+    if found and links:
+        relative = repo and not re.match(r"[a-z]+://", links[0])
+        where = f"{HUB}{repo}/blob/{revision or 'main'}/"
+        found["license_link"] = where + links[0].lstrip("./") if relative else links[0]
+    return found
 
 
 def bases(card: dict) -> list[str]:

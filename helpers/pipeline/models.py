@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import glob
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import CheckpointError
-from helpers.pipeline import hub, look, rebuild
+from helpers.pipeline import adapters, hub, look, origin, rebuild
 from helpers.pipeline.checkpoint import read
 from helpers.pipeline.hub.reading import Repository
 from helpers.pipeline.shelf import Folder
 
-FETCHED = ".fetched.json"  # in the folder of a fetched model: which repository and commit it is
 STORY = artifacts.ROOT / "data" / "story"
 
 
@@ -55,9 +53,14 @@ class Model:
     def fetch(self) -> Path:
         """Return the folder of the verified checkpoint, downloading it if it is not there yet.
 
-        The folder has its name only when everything in it is verified. Raises HubError, ResourceError or
-        CheckpointError.
+        The folder has its name only when everything in it is verified. An adapter comes merged into its base model.
+        Raises HubError, ResourceError or CheckpointError.
         """
+        folder = self._fetched()
+        return adapters.merge(folder, self.base.fetch()) if self.base else folder
+
+    def _fetched(self) -> Path:
+        """Return the folder of the model as its author saved it."""
         folder = self._here()
         if self.folder or self.is_story:
             look.examine(Folder(folder), folder, self.is_listed)
@@ -71,6 +74,8 @@ class Model:
                         f"{folder} no longer holds a whole {self.title}. {error} To have it downloaded again, delete "
                         "that folder and run the cell again."
                     ) from error
+                if self.is_listed and not origin.repository(folder)[0]:  # fetched by an earlier version of the course
+                    origin.remember(folder, self.repo, self.revision)
                 return folder
             source = self.source()
             with artifacts.making(folder) as temporary:
@@ -80,8 +85,8 @@ class Model:
                 read(temporary)
                 if not source.rehearsal:
                     self.verify_weights(temporary)
-                if self.key:
-                    (temporary / FETCHED).write_text(json.dumps({"repo": shelf.repo, "commit": shelf.commit}))
+                known = self.is_listed  # SmolLM2 comes from another commit when it is rebuilt; it is the same model
+                origin.remember(temporary, *((self.repo, self.revision) if known else (shelf.repo, shelf.commit)))
         return folder
 
     def source(self) -> Source:

@@ -7,12 +7,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers import artifacts
-from helpers.pipeline import llama_tools
+from helpers.pipeline import llama_tools, model_card
 from helpers.pipeline.checkpoint import Checkpoint
 
-FETCHED = r"(?P<owner>[^/]+?)--(?P<name>.+)--[0-9a-f]{8}"  # how the course names the folder of a fetched model
-HUB = "https://huggingface.co/"
+FETCHED = ".fetched.json"  # in the folder of a fetched model
 TOOL = f"From Bits to GGUF, with llama.cpp {llama_tools.COMMIT[:9]}"
 
 
@@ -36,42 +34,43 @@ def of(source: Checkpoint, given: dict | None = None) -> Origin:
     The name is that of the repository, else of the folder. The folder's README.md is read as text, leniently: what is
     not as expected in it is left out.
     """
-    card = front_matter(source.folder / "README.md")
-    repo = repository(source.folder)
+    card = model_card.at(source.folder)
+    repo, commit = repository(source.folder)
     owner, _, name = (repo or "").rpartition("/")
     name = name or source.folder.resolve().name or "model"
     metadata: dict[str, object] = {"general.quantized_by": TOOL}
     if owner:
-        metadata |= {"general.organization": owner, "general.source.repo_url": HUB + repo}
+        metadata |= {"general.organization": owner, "general.source.repo_url": model_card.HUB + repo}
     if models := [repo] if repo else bases(source.folder):
         metadata["general.base_models"] = [_base(base) for base in models]
     for key, found in (("tags", card.get("tags")), ("languages", card.get("language"))):
-        if texts := _texts(found):
+        if texts := model_card.texts(found):
             metadata[f"general.{key}"] = texts
-    for key in ("name", "link"):
-        if texts := _texts(card.get(f"license_{key}")):
-            metadata[f"general.license.{key}"] = texts[0]
+    for key, found in model_card.licence_fields(card, repo, commit).items():
+        metadata[f"general.{key.replace('_', '.')}"] = found if isinstance(found, str) else ",".join(found)
     metadata |= given or {}
     title = str(metadata.pop("general.name", None) or _title(name))
-    licence = metadata.pop("general.license", None) or ",".join(_texts(card.get("license"))) or None
+    licence = metadata.pop("general.license", None)
     return Origin(name, harmless(title, source), licence, metadata)
 
 
-def repository(folder: Path) -> str | None:
-    """Return the repository (`owner/name`) that the course fetched a folder from, or None."""
-    from helpers.pipeline import catalogue
+def repository(folder: Path) -> tuple[str | None, str | None]:
+    """Return the repository (`owner/name`) and the commit that the course fetched a folder from, or twice None."""
+    try:
+        note = json.loads((folder / FETCHED).read_text(encoding="utf-8"))
+        return str(note["repo"]), str(note["commit"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
 
-    key = artifacts.key(folder)
-    if key in catalogue.CATALOGUE:
-        model = catalogue.CATALOGUE[key]
-        return model.repo if model.revision else None  # `story` is no repository's
-    found = re.fullmatch(FETCHED, key)
-    return f"{found['owner']}/{found['name']}" if found else None
+
+def remember(folder: Path, repo: str, commit: str | None) -> None:
+    """Note in a fetched folder where it comes from, for `repository`."""
+    (folder / FETCHED).write_text(json.dumps({"repo": repo, "commit": commit}), encoding="utf-8")
 
 
 def bases(folder: Path) -> list[str]:
     """Return the repositories that a folder's model card names as its base models."""
-    return _texts(front_matter(folder / "README.md").get("base_model"))
+    return model_card.bases(model_card.at(folder))
 
 
 def harmless(title: str, source: Checkpoint) -> str:
@@ -97,29 +96,11 @@ def _strips_blanks(tokenizer: Path) -> bool:
         return False
 
 
-def front_matter(path: Path) -> dict:
-    """Return the YAML at the head of a model card, every value as text (`no` stays `no`), or {} if it is odd."""
-    import yaml
-
-    try:
-        head = re.match(r"---\s*\n(.*?\n)---\s*(\n|$)", path.read_text(encoding="utf-8-sig"), re.DOTALL)
-        found = yaml.load(head[1].replace("\t", "  "), yaml.BaseLoader) if head else {}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _texts(value: object) -> list[str]:
-    """Return a card's value as texts of one line each; it may be one, a list, or something else."""
-    values = value if isinstance(value, list) else [value]
-    return [" ".join(text.split()) for text in values if isinstance(text, str) and text.strip()]
-
-
 def _base(repo: str) -> dict[str, str]:
-    owner, _, name = repo.removeprefix(HUB).rpartition("/")
+    owner, _, name = repo.removeprefix(model_card.HUB).rpartition("/")
     if not re.fullmatch(r"[\w.-]+", owner):
         return {"name": _title(name or repo)}
-    return {"name": _title(name), "organization": owner, "repo_url": f"{HUB}{owner}/{name}"}
+    return {"name": _title(name), "organization": owner, "repo_url": f"{model_card.HUB}{owner}/{name}"}
 
 
 def _title(name: str) -> str:

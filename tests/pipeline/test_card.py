@@ -1,14 +1,12 @@
 """The model card of a GGUF repository, and what a GGUF says of itself, from all kinds of originals."""
 
-import json
-import os
-import subprocess
-import sys
+import shutil
 import types
 
 import pytest
 
-from helpers.pipeline import catalogue, gguf_file, hub, hub_rules, llama_tools
+from helpers import artifacts
+from helpers.pipeline import catalogue, convert, gguf_file, hub, hub_rules, origin
 from helpers.pipeline.hub import card, preflight
 
 PROOF = types.SimpleNamespace(markdown=lambda: "| compared | result |\n|---|---|\n| tokens | ✓ |\n\n**PASSED**\n")
@@ -106,7 +104,7 @@ def test_a_folder_that_is_in_no_repository(tmp_path, head, base, relation):
 )
 def test_odd_cards_do_not_stop_anybody(tmp_path, text):
     source = original(tmp_path, text)
-    assert hub_rules.card_problems(card.fields(source)) == [] and card.metadata(source)["general.name"]
+    assert hub_rules.card_problems(card.fields(source)) == []
 
 
 def test_a_card_in_another_encoding_or_with_a_mark_in_front(tmp_path):
@@ -178,41 +176,15 @@ def test_another_tree_of_llama_cpp_is_not_called_the_pinned_one(tmp_path, monkey
 # What a GGUF says of itself
 
 
-def test_metadata_of_a_fetched_model_and_of_a_folder(tmp_path):
-    head = "---\nlicense: other\nlicense_name: mine\nlicense_link: LICENSE\nlanguage: no\ntags: [poetry]\n---\n"
-    said = card.metadata(original(tmp_path, head))
-    assert said == {
-        "general.name": "Mine 1B",
-        "general.license": "other",
-        "general.license.name": "mine",
-        "general.license.link": f"https://huggingface.co/ada/Mine-1B/blob/{'c' * 40}/LICENSE",
-        "general.organization": "ada",
-        "general.source.repo_url": "https://huggingface.co/ada/Mine-1B",
-        "general.base_models": [
-            {"name": "Mine 1B", "repo_url": "https://huggingface.co/ada/Mine-1B", "organization": "ada"}
-        ],
-        "general.languages": ["no"],
-        "general.tags": ["poetry", "text-generation"],
-        "general.quantized_by": f"From Bits to GGUF, with llama.cpp {llama_tools.COMMIT[:9]}",
-    }
-    local = card.metadata(card.read(tmp_path, title="My own"))
-    assert local["general.name"] == "My own" and "general.base_models" not in local
-    assert not any(key.startswith(("general.source", "general.organization")) for key in local)
-
-
-def test_the_converter_writes_this_metadata(tmp_path, checkpoint, tiny_gguf):
-    (checkpoint / "README.md").write_text("---\nlicense: mit\nlanguage: ['no', en]\n---\n")
-    source = card.read(checkpoint, "ada/Tales-3M", "c" * 40)
-    (tmp_path / "said.json").write_text(json.dumps(card.metadata(source)))
-    out = tmp_path / "tales-Q8_0.gguf"
-    command = [sys.executable, str(llama_tools.tools() / "convert_hf_to_gguf.py"), str(checkpoint)]
-    command += ["--outfile", str(out), "--outtype", "q8_0", "--metadata", str(tmp_path / "said.json")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    assert done.returncode == 0, done.stderr[-500:]
-    file = gguf_file.summary(out)
+def test_the_converters_file_says_what_its_card_says(elsewhere, checkpoint):
+    folder = shutil.copytree(checkpoint, artifacts.folder("models") / "ada--Tales-3M--cccccccc")
+    (folder / "README.md").write_text("---\nlicense: MIT\nlanguage: ['no', en]\n---\n")
+    origin.remember(folder, "ada/Tales-3M", "c" * 40)
+    file = gguf_file.summary(convert.to_gguf(folder, "q8_0"))
     assert file.metadata["general.name"] == "Tales 3M" and file.metadata["general.license"] == "mit"
     assert file.metadata["general.base_model.0.repo_url"] == "https://huggingface.co/ada/Tales-3M"
-    assert file.metadata["general.languages"] == ["no", "en"] and card.gaps(file, card.fields(source)) == []
+    assert file.metadata["general.languages"] == ["no", "en"]
+    assert card.gaps(file, card.fields(card.read(folder, "ada/Tales-3M", "c" * 40))) == []
     assert card.file_type(file) == "Q8_0"
 
 

@@ -106,14 +106,17 @@ def test_an_odd_model_card_stops_nothing(elsewhere, tmp_path, card):
 def test_what_is_known_of_the_origin_stands_in_the_file(elsewhere, tmp_path):
     models = artifacts.folder("models")
     folder = tiny.write(models / "ada--Tiny-Chat-7b--0123abcd", _name_or_path="meta-llama/Llama-2-7b-hf")
+    origin.remember(folder, "ada/Tiny-Chat-7b", "0123abcd" * 5)
     (folder / "README.md").write_text(
-        "---\nlicense: other\nlicense_name: mine\nlicense_link: https://x.org/l\nlanguage: [no, en]\ntags: [a]\n---\n"
+        "---\nlicense: other\nlicense_name: mine\nlicense_link: L.txt\nlanguage: [no, en]\ntags: [a]\n---\n"
     )
     found = metadata(folder, metadata={"general.author": "Ada"})
     assert found["general.name"] == "Tiny Chat 7b"
     assert found["general.organization"] == "ada" and found["general.author"] == "Ada"
     assert found["general.license"] == "other" and found["general.license.name"] == "mine"
-    assert found["general.license.link"] == "https://x.org/l" and found["general.languages"] == ["no", "en"]
+    assert found["general.license.link"].endswith(f"/ada/Tiny-Chat-7b/blob/{'0123abcd' * 5}/L.txt") and found[
+        "general.languages"
+    ] == ["no", "en"]
     assert found["general.base_model.0.repo_url"] == "https://huggingface.co/ada/Tiny-Chat-7b"
     assert llama_tools.COMMIT[:9] in found["general.quantized_by"]
 

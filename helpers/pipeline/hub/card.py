@@ -2,7 +2,6 @@
 
 original = card.original(model)                  # what the model's own card says
 text = card.build(original, paths, "ada/mine-GGUF", proof=proof)
-card.metadata(original)                          # the same for the inside of a GGUF, as the converter takes it
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helpers import artifacts
-from helpers.pipeline import gguf_file, hub_rules, llama_tools
+from helpers.pipeline import gguf_file, hub_rules, llama_tools, model_card
 from helpers.pipeline.hub import preflight
 
-HUB = "https://huggingface.co/"
 OURS = ("gguf", "llama.cpp", "quantized")
 # Tags of an original that speak of its files, or that the Hub makes by itself.
 OF_ITS_FILES = re.compile(
@@ -55,51 +53,18 @@ def read(
 ) -> Original:
     """Return what a checkpoint folder's README.md says; `licence` counts where it says none.
 
-    Lenient: what is odd in it is left out, since other people's cards are not ours to correct. Values are texts, so
-    that the language `no` stays Norwegian and is not False.
+    What is odd in it is left out, since other people's cards are not ours to correct.
     """
-    import yaml
-
-    path = Path(folder) / "README.md"
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
-        block = re.match(r"---[ \t]*\n(.*?)(?<=\n)---[ \t]*(\n|$)", text, re.DOTALL)
-        head = yaml.load(block[1].replace("\t", "  "), yaml.BaseLoader) if block else {}
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
-        head = {}
-    head = head if isinstance(head, dict) else {}
+    head = model_card.at(folder)
     if licence and not _texts(head.get("license")):
         head = {**head, "license": licence}
     name = (repo or Path(folder).resolve().name).rpartition("/")[2]
     return Original(title or " ".join(name.split("-")) or "model", repo or None, revision or None, head)
 
 
-def licence(source: Original) -> dict[str, str | list[str]]:
-    """Return license, license_name and license_link as the Hub takes them; without a licence there is none of them.
-
-    A licence that is none of the Hub's identifiers becomes `other` with its name. A link into the original's repository
-    becomes a whole address.
-    """
-    raw = _texts(source.head.get("license"))
-    names, links = (_texts(source.head.get(f"license_{what}")) for what in ("name", "link"))
-    known = [re.sub(r"\s+", "-", text.lower()) for text in raw]
-    found: dict[str, str | list[str]] = {}
-    if raw and set(known) <= hub_rules.LICENCES:
-        found["license"] = known[0] if len(known) == 1 else known
-    elif raw:
-        found["license"], names = "other", names or [" ".join(raw)]
-    if found and names:
-        found["license_name"] = re.sub(r"[^a-z0-9.-]+", "-", names[0].lower()).strip("-") or "other"
-    if found and links:
-        relative = source.repo and not re.match(r"[a-z]+://", links[0])
-        where = f"{HUB}{source.repo}/blob/{source.revision or 'main'}/"
-        found["license_link"] = where + links[0].lstrip("./") if relative else links[0]
-    return found
-
-
 def fields(source: Original) -> dict:
     """Return the fields of the new card: licence, base model and relation, language, tags, task."""
-    head = licence(source)
+    head = model_card.licence_fields(source.head, source.repo, source.revision)
     bases = [source.repo] if source.repo else _bases(source)
     if bases:
         head["base_model"] = bases[0] if len(bases) == 1 else bases
@@ -134,7 +99,7 @@ def build(
     summaries = [gguf_file.summary(path) for path in firsts if path.suffix.lower() == ".gguf"]
     measured = {name: float(getattr(value, "kl", value)) for name, value in (kl or {}).items()}
     title, head = _line(source.title), fields(source)
-    link = f"[{source.repo}]({HUB}{source.repo})" if source.repo else title
+    link = f"[{source.repo}]({model_card.HUB}{source.repo})" if source.repo else title
     commit = f" at revision `{source.revision}`" if source.revision else ""
     lines = [f"---\n{yaml_dump(head).strip()}\n---\n", f"# {title}, quantized to GGUF\n"]
     lines.append(f"Made from {link}{commit} with the converter and the quantizer of {made_with()}.\n")
@@ -199,29 +164,6 @@ def made_with() -> str:
         return tree
 
 
-def metadata(source: Original) -> dict[str, object]:
-    """Return what a GGUF should say of itself, by the names of the converter's `--metadata` file.
-
-    The Hub's viewer shows name, licence, base model, languages, tags, and who made the file with what. A fetched model
-    is the base model of its GGUF, as on the card.
-    """
-    said: dict[str, object] = {"general.name": _line(source.title)}
-    for key, value in licence(source).items():
-        said[f"general.{key.replace('_', '.')}"] = value if isinstance(value, str) else ",".join(value)
-    if source.repo and "/" in source.repo:
-        owner = source.repo.partition("/")[0]
-        said |= {"general.organization": owner, "general.source.repo_url": HUB + source.repo}
-    if bases := [source.repo] if source.repo else _bases(source):
-        said["general.base_models"] = [_base(base) for base in bases]
-    head = fields(source)
-    spoken = head.get("language", [])
-    if spoken:
-        said["general.languages"] = [spoken] if isinstance(spoken, str) else spoken
-    said["general.tags"] = [tag for tag in head["tags"] if tag not in OURS] + [head["pipeline_tag"]]
-    said["general.quantized_by"] = f"From Bits to GGUF, with llama.cpp {llama_tools.COMMIT[:9]}"
-    return said
-
-
 def gaps(file: gguf_file.Summary, head: dict) -> list[str]:
     """Return what a GGUF does not say of itself, or says otherwise than its card; the Hub's viewer shows it."""
     name, said = file.path.name, file.metadata
@@ -239,20 +181,13 @@ def gaps(file: gguf_file.Summary, head: dict) -> list[str]:
 
 def _bases(source: Original) -> list[str]:
     """Return the models that the original's card names as its base, those only that can be on the Hub."""
-    named = [text.removeprefix(HUB).strip("/") for text in _texts(source.head.get("base_model"))]
+    named = [text.removeprefix(model_card.HUB).strip("/") for text in _texts(source.head.get("base_model"))]
     return [name for name in named if "/" in name and not hub_rules.name_problem(name)]
 
 
-def _base(repo: str) -> dict[str, str]:
-    owner, _, name = repo.rpartition("/")
-    told = {"name": " ".join(name.split("-")), "repo_url": HUB + repo}
-    return told | ({"organization": owner} if owner else {})
-
-
 def _texts(value: object) -> list[str]:
-    """Return a card's value as texts of one line each; it may be one, a list, or something else."""
-    values = value if isinstance(value, list) else [value]
-    return [line for text in values if isinstance(text, str) and (line := _line(text))]
+    """Return a card's value as texts that cannot break the new card."""
+    return [line for text in model_card.texts(value) if (line := _line(text))]
 
 
 def _line(text: str) -> str:
