@@ -6,7 +6,7 @@ import types
 import pytest
 
 from helpers import artifacts
-from helpers.pipeline import catalogue, convert, gguf_file, hub, hub_rules, origin
+from helpers.pipeline import catalogue, convert, gguf_file, hub, hub_rules, llama_tools, origin
 from helpers.pipeline.hub import card, preflight
 
 PROOF = types.SimpleNamespace(markdown=lambda: "| compared | result |\n|---|---|\n| tokens | ✓ |\n\n**PASSED**\n")
