@@ -73,9 +73,7 @@ def type_sizes(files: Sequence[Summary], title: str) -> Figure:
     figure, axes = new_figure(title, height=1.3 + 0.36 * len(files))
     unit, name = (1e9, "GB") if files[0].tensor_bytes > 2e9 else (1e6, "MB")
     rows = {
-        file.path.stem.split("-", 1)[1]: {
-            kind: sum(t.n_bytes for t in file.tensors if t.type == kind) / unit for kind in file.types
-        }
+        file.file_type: {kind: sum(t.n_bytes for t in file.tensors if t.type == kind) / unit for kind in file.types}
         for file in files
     }
     draw_stacks(axes, rows, TYPE_COLOURS, loc="lower right", fontsize=8, title="stored as")

@@ -62,6 +62,17 @@ class Summary:
         """The type of most weights, "none" in a file without tensors."""
         return self.types.most_common(1)[0][0] if self.tensors else "none"
 
+    @property
+    def file_type(self) -> str:
+        """The type that the file was written as, such as Q4_K_M: some of its tensors may have others."""
+        import gguf
+
+        try:
+            name = gguf.LlamaFileType(self.metadata["general.file_type"]).name
+        except (KeyError, ValueError):
+            return self.main_type
+        return name.removeprefix("MOSTLY_").removeprefix("ALL_")
+
 
 def summary(path: str | os.PathLike) -> Summary:
     """Read a GGUF's header, or those of all its parts if it has several and one of them is given.

@@ -185,7 +185,7 @@ def test_the_converters_file_says_what_its_card_says(elsewhere, checkpoint):
     assert file.metadata["general.base_model.0.repo_url"] == "https://huggingface.co/ada/Tales-3M"
     assert file.metadata["general.languages"] == ["no", "en"]
     assert card.gaps(file, card.fields(card.read(folder, "ada/Tales-3M", "c" * 40))) == []
-    assert card.file_type(file) == "Q8_0"
+    assert file.file_type == "Q8_0"
 
 
 def test_gaps_are_named(files):

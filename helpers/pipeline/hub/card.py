@@ -124,7 +124,7 @@ def _table(summaries: list[gguf_file.Summary], kl: dict[str, float]) -> list[str
         pieces = preflight.parts(file.path)
         size = artifacts.size_text(sum(part.stat().st_size for part in pieces))
         name = f"`{file.path.name}`" + (f" and {len(pieces) - 1} more" if len(pieces) > 1 else "")
-        row = [name, file_type(file), size, f"{file.bits_per_weight:.2f}"]
+        row = [name, file.file_type, size, f"{file.bits_per_weight:.2f}"]
         rows.append(row + ([f"{kl[file.path.name]:.4f}" if file.path.name in kl else "not measured"] if kl else []))
     return [*(f"| {' | '.join(row)} |" for row in rows), ""]
 
@@ -134,23 +134,12 @@ def _how_to_run(summaries: list[gguf_file.Summary], repo: str) -> list[str]:
         return []
     file = min(summaries, key=lambda summary: summary.file_bytes)
     lines = ["## Run it\n", "| program | line |", "|---|---|"]
-    lines.append(f"| llama.cpp | `llama-cli -hf {repo}:{file_type(file)}` |")
-    lines.append(f"| Ollama | `ollama run hf.co/{repo}:{file_type(file)}` |")
+    lines.append(f"| llama.cpp | `llama-cli -hf {repo}:{file.file_type}` |")
+    lines.append(f"| Ollama | `ollama run hf.co/{repo}:{file.file_type}` |")
     lines.append(f'| llama-cpp-python | `Llama.from_pretrained("{repo}", filename="{file.path.name}")` |\n')
     if "tokenizer.chat_template" not in file.metadata:
         lines.append("It has no chat template: it continues a text, and does not answer questions.\n")
     return lines
-
-
-def file_type(file: gguf_file.Summary) -> str:
-    """Return the type that a file was written as, such as Q4_K_M: some of its tensors may have others."""
-    import gguf
-
-    try:
-        name = gguf.LlamaFileType(file.metadata["general.file_type"]).name
-    except (KeyError, ValueError):
-        return file.main_type
-    return name.removeprefix("MOSTLY_").removeprefix("ALL_")
 
 
 def made_with() -> str:

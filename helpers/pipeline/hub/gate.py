@@ -19,7 +19,7 @@ from pathlib import Path
 from helpers import artifacts
 from helpers.errors import CourseError
 from helpers.pipeline import gguf_file, runtime
-from helpers.pipeline.hub import card, preflight
+from helpers.pipeline.hub import preflight
 
 # Bits in the name of a type → mean KL divergence in nats that may be lost. About three times what Llama-3-8B loses
 # (llama.cpp's perplexity README: Q8_0 0.0014, Q6_K 0.0055, Q4_K_M 0.031, Q2_K 0.445), since small models lose more.
@@ -158,7 +158,7 @@ def _problem(llm, question: str) -> str | None:
 
 
 def _divergence(file: gguf_file.Summary, kl, most: float | None) -> Row:
-    kind = card.file_type(file)
+    kind = file.file_type
     allowed = limit(kind) if most is None else most
     if kl is None:
         return Row("KL divergence", None, f"not measured; {kind} may cost {allowed:g} nats")
