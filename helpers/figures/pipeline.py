@@ -85,6 +85,20 @@ def type_sizes(files: Sequence[Summary], title: str) -> Figure:
     return figure
 
 
+def next_tokens(answers: dict[str, Sequence[tuple[str, float]]], title: str) -> Figure:
+    """Beside each other: what each file finds likeliest next, a bar for each token; `answers` maps a file to them."""
+    most = max(len(tokens) for tokens in answers.values())
+    figure, panels = new_figure(title, height=1.1 + 0.3 * most, columns=len(answers), sharex=True, squeeze=False)
+    for axes, (name, tokens) in zip(panels[0], answers.items(), strict=True):
+        rows = range(len(tokens))[::-1]
+        axes.barh(rows, [100 * share for _, share in tokens], color=[BLUE, *[SKY] * (len(tokens) - 1)])
+        shown = [token.replace(" ", "␣").replace("\n", "↵").replace("$", r"\$") or "(end)" for token, _ in tokens]
+        axes.set_yticks(rows, [text if len(text) <= 12 else f"{text[:11]}…" for text in shown])
+        axes.set(xlim=(0, 100), ylim=(-0.6, most - 0.4), xlabel="probability (%)")
+        axes.text(97, -0.3 if len(tokens) > 1 else 0, name, ha="right", va="bottom", fontweight="bold")
+    return figure
+
+
 def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: str) -> Figure:
     """Measured tokens per second against gigabytes read for each token, under the line bandwidth ÷ size.
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import CheckpointError, ConversionError, InputError, ResourceError
-from helpers.pipeline import converter, gguf_file, llama_tools, origin, quantizer, view, weights
+from helpers.pipeline import architectures, converter, gguf_file, llama_tools, origin, quantizer, view, weights
 from helpers.pipeline.checkpoint import Checkpoint, read
 
 summary = gguf_file.summary  # convert.summary(path) is the name the notebooks use
@@ -61,7 +62,7 @@ def to_gguf(
     source = _open(checkpoint, dequantize)
     outtype = _automatic(source) if outtype == "auto" else outtype
     options = ("--split-max-size", str(split_bytes)) if split_bytes else ()
-    return _made(source, outtype, outtype.upper(), options, metadata)
+    return _made(source, outtype, outtype.upper(), (*options, *_without_guessing(source)), metadata)
 
 
 def mmproj(checkpoint: Path | str | Checkpoint, outtype: str = "f16") -> Path:
@@ -102,6 +103,16 @@ def _open(checkpoint: Path | str | Checkpoint, dequantize: bool) -> Checkpoint:
     if kind == "vision":
         converter.warn(name, ["the text part only; mmproj(checkpoint) makes the file for pictures"])
     return source
+
+
+def _without_guessing(source: Checkpoint) -> tuple[str, ...]:
+    """Return the converter's option for models whose layers that guess ahead (`mtp.*`) were not saved.
+
+    transformers drops them; the converter expects them of these architectures and stops with an assertion.
+    """
+    there = any(re.match(r"(model\.)?mtp\.", name) for name in source.tensors)
+    name = architectures.name_of(source.config) or ""
+    return ("--no-nextn",) if name.startswith(("Qwen3Next", "Qwen3_5")) and not there else ()
 
 
 def _automatic(source: Checkpoint) -> str:

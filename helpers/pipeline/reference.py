@@ -7,14 +7,17 @@ each module's are widened for as long as it computes.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import machine
 from helpers.errors import CheckpointError, InputError
 from helpers.pipeline import checkpoint as model_folder
+from helpers.pipeline import files, origin, view
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,18 +58,43 @@ def load(checkpoint: Path) -> PreTrainedModel:
 
     Raises CheckpointError if transformers cannot load it, or would fill in random numbers for weights that it misses.
     """
-    tensors = model_folder.read(checkpoint).tensors.values()
-    stored = sum(tensor.elements * BYTES.get(tensor.dtype, 4) for tensor in tensors)
+    source = model_folder.read(checkpoint)
+    tensors, kind = source.tensors.values(), _stored_type(source)
+    stored = sum(tensor.elements * (4 if kind == "float32" else BYTES.get(tensor.dtype, 4)) for tensor in tensors)
     largest = max(tensor.elements for tensor in tensors)
     machine.require_memory(stored + 4 * largest + 0.3e9, f"computing with {checkpoint.name} in FP32")
-    model = _from_folder(checkpoint).eval()
+    with _loadable(source) as folder:
+        model = _from_folder(folder, kind).eval()
     for module in model.modules():
         if any(True for _ in module.parameters(recurse=False)):
             _widen_while_computing(module)
     return model
 
 
-def _from_folder(checkpoint: Path) -> PreTrainedModel:
+def _stored_type(source: model_folder.Checkpoint) -> str:
+    """Return the type that holds every weight as it is stored, by its name in torch; config.json may name another one.
+
+    Quantized weights are left to transformers.
+    """
+    kinds = {tensor.dtype for tensor in source.tensors.values()} - {"I64", "BOOL"}
+    if kinds <= {"F16"} or kinds <= {"BF16"}:
+        return "float16" if "F16" in kinds else "bfloat16"
+    return "float32" if kinds <= {"F64", "F32", "F16", "BF16"} else "auto"
+
+
+@contextlib.contextmanager
+def _loadable(source: model_folder.Checkpoint) -> Iterator[Path]:
+    """Yield a folder that transformers loads: this one, or a view of it with an index, where shards have none."""
+    if any((source.folder / name).is_file() for name in (files.SINGLE, files.INDEX)):
+        yield source.folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / source.folder.name
+        view.make(source, folder, origin.Origin(source.folder.name, source.folder.name))
+        yield folder
+
+
+def _from_folder(checkpoint: Path, dtype: str) -> PreTrainedModel:
     """Load the model with all its weights; one that also sees is given text alone."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
@@ -75,7 +103,7 @@ def _from_folder(checkpoint: Path) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(checkpoint, **options)
         kind = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
-        model, found = kind.from_pretrained(checkpoint, dtype="auto", output_loading_info=True, **options)
+        model, found = kind.from_pretrained(checkpoint, dtype=dtype, output_loading_info=True, **options)
     except Exception as error:  # a foreign folder makes transformers fail in a hundred ways
         raise CheckpointError(
             f"transformers could not load {checkpoint.name}. It said: {_words(error)}. Without its numbers nothing can "

@@ -32,6 +32,7 @@ __all__ = [
     "kv_cache_bytes",
     "load",
     "log_to",
+    "next_tokens",
     "serve",
     "state_bytes",
     "stream",
@@ -92,6 +93,30 @@ def load(gguf: str | os.PathLike, n_ctx: int | None = None, threads: int | None 
         llm.close()
         raise
     return llm
+
+
+def next_tokens(llm: Llama, question: str, most: int = 5) -> list[tuple[str, float]]:
+    """Return the likeliest first tokens of an answer with their probabilities, the likeliest first.
+
+    A model without chat template continues `question`. Raises InputError for a text that does not fit the context.
+    """
+    import llama_cpp
+    import numpy as np
+
+    ids = chat.prompt_tokens(llm, question)
+    if not 0 < len(ids) <= llm.n_ctx():
+        raise InputError(
+            f"A text of {len(ids):,} tokens cannot be continued here. The context has room for 1 to {llm.n_ctx():,}. "
+            "Pass another text, or load with a larger n_ctx."
+        )
+    llm.reset()
+    llm.eval(ids)
+    logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(llm.ctx, -1), (llm.n_vocab(),)).astype(np.float64)
+    llm.reset()
+    shares = np.exp(logits - logits.max())
+    shares /= shares.sum()
+    best = np.argsort(-shares, kind="stable")[:most]
+    return [(pieces.piece(llm, int(i), special=True).decode(errors="replace"), float(shares[i])) for i in best]
 
 
 def tokens_per_second(llm: Llama, prompt_tokens: int = 64, new_tokens: int = 32) -> Speed:

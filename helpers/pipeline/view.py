@@ -16,7 +16,7 @@ from helpers.pipeline import origin, weights
 from helpers.pipeline.checkpoint import Checkpoint
 
 # Configuration, tokenizers, templates. No programs (*.py), no model card, no weights.
-SMALL = (".json", ".jinja", ".model", ".txt", ".tiktoken", ".spm")
+SMALL = (".json", ".jsonl", ".jinja", ".model", ".txt", ".tiktoken", ".spm")
 NOT = ("adapter_config.json", "trainer_state.json")
 FOLDERS = ("additional_chat_templates",)
 MOST = 256 << 20  # no tokenizer is larger; a file of data that was uploaded with a model may be

@@ -9,7 +9,6 @@ from .variant import Variant
 
 LOST = "the converter reads a key of config.json that transformers 5 does not save: KeyError"
 NO_PLAN = "not in llama.cpp"
-MTP = "the converter stops (AssertionError) without the extra prediction layers, which transformers never saves"
 
 ROWS = [
     Variant("llama", "llama"),
@@ -32,8 +31,8 @@ ROWS = [
         differs="logits",
         note="llama.cpp always normalizes the experts' weights (published models do, transformers' default does not)",
     ),
-    Variant("qwen3_next", "qwen3_next", note="without the extra prediction layers (--no-nextn)", today=MTP),
-    Variant("qwen3_5", "qwen3_5", note="without the extra prediction layers (--no-nextn)", today=MTP),
+    Variant("qwen3_next", "qwen3_next", note="without the extra prediction layers (--no-nextn)"),
+    Variant("qwen3_5", "qwen3_5", note="without the extra prediction layers (--no-nextn)"),
     Variant("gemma", "gemma"),
     Variant("gemma2", "gemma2"),
     Variant("gemma3", "gemma3"),

@@ -6,7 +6,6 @@ from .variant import Variant
 FIRST = "model.layers.0.mlp.up_proj.weight"
 UP = "model.layers.1.mlp.up_proj.weight"
 QUANTIZED = "probably quantized"  # the diagnosis that every unknown tensor got
-SCALES = "the proof takes codes and scales for tensors that were lost"
 CODE = """import os
 with open(os.environ.get("ZOO_MARK", os.devnull), "w") as mark:
     mark.write("code of the checkpoint was run")
@@ -54,7 +53,6 @@ ROWS = [
         "shards-without-index",
         changes=(c.shard(3), c.delete("model.safetensors.index.json")),
         note="transformers cannot load it; the converter can",
-        today="no reference: transformers cannot load it",
     ),
     Variant(
         "shard-missing",
@@ -219,9 +217,9 @@ ROWS = [
     ),
     Variant("large-in-bf16", dtype="bfloat16", outtype="bf16", changes=(c.put(FIRST, 1e5),)),
     Variant("fp8", changes=(c.fp8(),), refused="dequantize=True", note="converts when asked for: next row"),
-    Variant("fp8-dequantized", changes=(c.fp8(),), options={"dequantize": True}, today=SCALES),
+    Variant("fp8-dequantized", changes=(c.fp8(),), options={"dequantize": True}),
     Variant("gptq", changes=(c.gptq(),), refused="dequantize=True", note="converts when asked for: next row"),
-    Variant("gptq-dequantized", changes=(c.gptq(),), options={"dequantize": True}, today=SCALES),
+    Variant("gptq-dequantized", changes=(c.gptq(),), options={"dequantize": True}),
     Variant(
         "bitsandbytes",
         changes=(c.config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),),

@@ -30,6 +30,7 @@ NAME = "logits"
 TOKENS = 256
 EDGE = 128  # of a longer text, so many tokens are compared at either end
 MOST_WORK = 3e12  # tokens × parameters: a few minutes on two cores
+FEW = 20  # clear cases say nothing about a share: one changed choice among them would decide
 NEAR_TIE = 0.5  # a lead of the first choice, in nats, that rounding may undo
 # What a right file leaves at most, by the type of most weights: error, KL divergence, and the least agreement. Measured
 # on `story`, SmolLM2 and 60 tiny architectures, F16 has an error of 0.0004 to 0.01, Q8_0 0.015 to 0.03, Q4_K_M 0.09 to
@@ -37,7 +38,7 @@ NEAR_TIE = 0.5  # a lead of the first choice, in nats, that rounding may undo
 # four bits the smallest of them drown: such a file is judged for what it is, and the F16 one beside it for the details.
 LIMITS = {
     **dict.fromkeys(("F64", "F32", "F16"), (0.02, 0.02, 0.98)),
-    **{"BF16": (0.05, 0.03, 0.97), "Q8_0": (0.06, 0.03, 0.97), "Q6_K": (0.1, 0.06, 0.95)},
+    **{"BF16": (0.05, 0.05, 0.97), "Q8_0": (0.06, 0.03, 0.97), "Q6_K": (0.1, 0.06, 0.95)},
     **dict.fromkeys(("Q5_0", "Q5_1", "Q5_K"), (0.25, 0.3, 0.9)),
     **dict.fromkeys(("Q4_0", "Q4_1", "Q4_K", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4"), (0.35, 0.5, 0.8)),
     **dict.fromkeys(("Q3_K", "IQ3_S", "IQ3_XXS"), (0.5, 1.5, 0.6)),
@@ -147,7 +148,7 @@ def _judge(seen: Difference, file: Summary) -> Row:
         f"same first choice in {seen.agreement:.1%} of {seen.decided} clear cases" if seen.decided else "no clear case"
     )
     detail = f"{seen.positions} tokens: error {seen.error:.2g} of the spread, KL {seen.kl:.2g} nats, {share}"
-    if seen.error <= most_error and seen.kl <= most_kl and seen.agreement >= least:
+    if seen.error <= most_error and seen.kl <= most_kl and (seen.agreement >= least or seen.decided < FEW):
         return Row(NAME, PASSED, detail)
     return Row(
         NAME,

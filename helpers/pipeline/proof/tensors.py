@@ -25,6 +25,11 @@ SENSES = re.compile(
     r"visual|vision|audio|(^|\.)(vit|vpm|siglip2|conformer|resampler|merger)\.|projector|image_newline|view_seperator"
     r"|patch_embed|patch_merge|model\.connector\.|pre_mm_projector_norm|talker\.|token2wav|code2wav"
 )
+# Codes, scales and orders of a quantized checkpoint, which the converter turns into the weights of their module.
+CODES = re.compile(
+    r"\.(qweight|qzeros|scales|g_idx|weight_(packed|shape|scale|scale_2|scale_inv|zero_point|global_scale|g_idx)"
+    r"|(input|output|activation|k|v|q)_(scale|zero_point|global_scale))$"
+)
 SPECULATIVE = re.compile(r"(^|\.)(mtp|nextn|eh_proj|enorm|hnorm|shared_head)\.")
 GENERATED = re.compile(r"^rope_(freqs|factors)|\.(attn_rot_embd|rope_freqs)")  # in the GGUF, from the configuration
 
@@ -38,6 +43,7 @@ class Accounts:
     pairs: dict[str, str] = field(default_factory=dict)  # checkpoint → GGUF
     experts: dict[str, int] = field(default_factory=dict)  # which slice of a GGUF tensor that holds all experts
     computed: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
     joined: list[str] = field(default_factory=list)
     senses: list[str] = field(default_factory=list)
     speculative: list[str] = field(default_factory=list)
@@ -54,6 +60,8 @@ def account(checkpoint: Checkpoint, file: Summary) -> Accounts:
         target = translate(plain)
         if COMPUTED.search(name) or (name.endswith(("attn.bias", "attention.bias")) and len(tensor.shape) == 4):
             result.computed.append(name)
+        elif checkpoint.quantization and CODES.search(name) and translate(CODES.sub(".weight", plain)) in there:
+            result.codes.append(name)
         elif SENSES.search(name):
             result.senses.append(name)
         elif target in there and expert is not None:
@@ -97,6 +105,8 @@ def compare(checkpoint: Checkpoint, file: Summary, accounts: Accounts) -> Row:
     notes = [f"all {there} accounted for"]
     if accounts.computed:
         notes.append(f"{len(accounts.computed)} of them computed or kept as settings")
+    if accounts.codes:
+        notes.append(f"{len(accounts.codes)} of them codes and scales that were turned into weights")
     if accounts.joined:
         notes.append(f"{len(accounts.joined)} stored joined or divided")
     left_out = " and ".join(
