@@ -2,7 +2,7 @@
 
     folder         notebooks   what it holds
     numbers        01 to 03    number formats, integer quantization, the blocks inside a GGUF; NumPy only
-    pipeline       04 to 07    download, convert, run, publish: from a checkpoint to a published GGUF
+    pipeline       00, 04-07   download, convert, run, publish: from a checkpoint to a published GGUF
     quality        08          perplexity, KL divergence and agreement, with intervals
     training       09 to 14    stories, tiny LLaMAs, fake quantization, the models that ship under data/
     compression    11 to 14    pruning, low rank, Kronecker products, distillation

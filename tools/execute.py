@@ -14,7 +14,7 @@ from helpers import artifacts
 from helpers.errors import InputError
 
 FOLDER = artifacts.ROOT / "notebooks"
-MAIN = ["04", "05", "06", "07"]  # the main job: download, convert, run, publish
+MAIN = ["00", "04", "05", "06", "07"]  # the main job: all of it at once, then download, convert, run, publish
 
 
 def find(names: list[str]) -> list[Path]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import sys
-from pathlib import Path
 
 import nbformat
 
-from helpers import artifacts
 from helpers.errors import CourseError
 from tools.execute import clean, execute, find, last_words
-
-OVERVIEW = artifacts.ROOT / "docs" / "overview.png"
 
 
 def refresh(names: list[str]) -> int:
@@ -27,18 +22,7 @@ def refresh(names: list[str]) -> int:
             continue
         clean(notebook)
         nbformat.write(notebook, path)
-        if path.name.startswith("05"):
-            save_overview(notebook, OVERVIEW)
     return failures
-
-
-def save_overview(notebook, path: Path) -> None:
-    """Save notebook 05's picture of all files as the README's picture."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "figures.type_sizes(" in cell.source:
-            (picture,) = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(base64.b64decode(picture))
 
 
 def main() -> int:

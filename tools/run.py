@@ -67,8 +67,10 @@ def outcome(model_name: str) -> str:
     receipt = artifacts.folder() / "published.json"
     if receipt.exists():
         where = json.loads(receipt.read_text())
-        kind = "rehearsal Hub (this machine, gone now)" if where["rehearsal"] else "Hugging Face Hub (private)"
-        lines.append(f"\npublished as {where['repo']} at revision {where['revision'][:10]} on the {kind}")
+        kind = "rehearsal Hub (this machine, gone now)" if where["rehearsal"] else "Hugging Face Hub"
+        seen = "private" if where.get("private", True) else "public"
+        lines.append(f"\nproof: {where.get('proof') or 'not made'}")
+        lines.append(f"published as {where['repo']} ({seen}) at revision {where['revision'][:10]} on the {kind}")
     return "\n".join(lines)
 
 

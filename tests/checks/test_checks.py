@@ -15,7 +15,7 @@ from helpers.numbers import blocks
 
 ALL = {
     name: check
-    for number in range(1, 15)
+    for number in range(15)
     for name, check in vars(importlib.import_module(f"helpers.checks.nb{number:02}")).items()
     if callable(check) and hasattr(check, "__wrapped__") and not name.startswith("_")
 }
@@ -43,6 +43,15 @@ def _kl(p, q):
 
 
 WRONG = {
+    "another_model": ["story", None, 5],
+    "parting_prompt": ["", 5, "Once upon a time, there was a"],
+    "largest_model": [
+        lambda memory: (memory - 0.5e9) / 4.9,
+        lambda memory: (memory - 0.5e9) * 8 / 4.9 / 1e9,
+        lambda memory: memory * 8 / 4.9,
+        lambda memory: memory / 2,
+        25e9,
+    ],
     "decode_fp16": [
         lambda bits: 1.0,
         lambda bits: (-1) ** int(bits[0]) * (1 + int(bits[6:], 2) / 1024) * 2.0 ** (int(bits[1:6], 2) - 15),

@@ -13,7 +13,7 @@ from tools import execute, run, stamp
 
 
 def test_find_knows_numbers_and_groups():
-    assert [path.name[:2] for path in execute.find(["main"])] == ["04", "05", "06", "07"]
+    assert [path.name[:2] for path in execute.find(["main"])] == ["00", "04", "05", "06", "07"]
     assert len(execute.find(["all"])) == len(list(execute.FOLDER.glob("[0-9]*.ipynb")))
     with pytest.raises(InputError, match="no notebook 99"):
         execute.find(["99"])

@@ -175,9 +175,13 @@ def _notes(sent: list[Path], head: dict) -> list[str]:
     return notes
 
 
-def keep_receipt(published: Published, here: Hub) -> Path:
-    """Note in artifacts/published.json where something was published, for the table of `make run`."""
+def keep_receipt(published: Published, here: Hub, proof=None) -> Path:
+    """Note in artifacts/published.json where something was published, for the table of `make run`.
+
+    proof: the `Proof` that stands on its card, whose verdict is noted, too.
+    """
     receipt = {"repo": published.repo, "revision": published.revision, "rehearsal": here.rehearsal}
+    receipt |= {"private": published.private, "proof": proof.verdict if proof else ""}
     try:
         path = artifacts.folder() / "published.json"
         with artifacts.making(path) as temporary:
