@@ -14,12 +14,12 @@ FOLDER ?= classroom
 # A test file, or a notebook, to each core; PARALLEL= for one after the other.
 PARALLEL ?= -n logical --maxprocesses 4
 
-.PHONY: run test lab notebooks bench prefetch handouts site troubleshooting \
+.PHONY: run test lab notebooks bench prefetch handouts site troubleshooting models \
         soak test-colab test-matrix stamp lint clean
 
-run: $(VENV)/.ready        ## the main job: notebooks 04 to 07, executed copies in build/
+run: $(VENV)/.ready        ## the main job: notebooks 00 and 04 to 07, executed copies in build/; MODEL=owner/name or a folder
 	$(if $(OFFLINE_FROM),$(PY) -m tools.classroom unpack $(OFFLINE_FROM))
-	$(PY) -m tools.run $(NOTEBOOKS) --model $(MODEL)
+	$(PY) -m tools.run $(NOTEBOOKS) --model "$(MODEL)"
 
 test: $(VENV)/.ready lint  ## everything that is tested, notebooks included
 	$(PY) -m pytest tests $(PARALLEL) --dist loadfile
@@ -50,6 +50,10 @@ site: $(VENV)/.ready       ## the course as a site to read, in build/site (Sphin
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
 	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
+
+models: $(VENV)/.ready     ## the zoo through the real tools, and its table in docs/MODELS.md
+	$(PY) -m pytest tests/zoo
+	$(PY) -m tools.models
 
 soak: $(VENV)/.ready       ## 120 random faults strike the pipeline; begins no new one after 15 minutes (SOAK="--minutes 40")
 	$(PY) tests/long/soak.py $(SOAK)

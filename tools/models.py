@@ -10,7 +10,7 @@ INTRODUCTION = """# Which models convert
 
 Every row is a tiny checkpoint with random weights that the tests make and put through the course: reading, converting
 with the pinned llama.cpp, the proof, an answer. {architectures} architectures, {variants} variants. The page is
-generated (`python -m tools.models`) from the outcomes that `tests/zoo` states; tests hold these against what happens.
+generated (`make models`) from the outcomes that `tests/zoo` states; tests hold these against what happens.
 
 - **Converts**: *refused* means that the course stops and says why, before a wrong file is there.
 - **Proof**: *fails* names what differs between the checkpoint and its GGUF. The file is made, and it is another model.
