@@ -47,6 +47,17 @@ def test_type_sizes(story_f16):
     assert {text.get_text() for text in axes.get_legend().get_texts()} == set(files[0].types) | set(files[1].types)
 
 
+def test_next_tokens():
+    answers = {"16 bits": [(" the", 0.6), ("\n", 0.3)], "2 bits": [("", 0.5), ("$x$ and a long one", 0.25)]}
+    figure = figures.next_tokens(answers, "title")
+    first, second = figure.axes
+    assert widths(first) == pytest.approx([60, 30]) and widths(second) == pytest.approx([50, 25])
+    assert first.get_xlim() == second.get_xlim() == (0, 100) and "%" in first.get_xlabel()
+    assert [tick.get_text() for tick in first.get_yticklabels()] == ["␣the", "↵"]
+    assert [tick.get_text() for tick in second.get_yticklabels()] == ["(end)", r"\$x\$␣and␣a…"]
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["16 bits", "2 bits"]
+
+
 def test_roofline():
     axes = axes_of(figures.roofline({"F16": (2.0, 9.0), "Q8_0": (1.0, 12.0)}, 30.0, "title"))
     x, y = axes.lines[0].get_data()

@@ -1,11 +1,13 @@
 """The catalogue, the verification of checkpoints, and SmolLM2 rebuilt without a Hub."""
 
+import json
 import os
 import shutil
 
 import gguf
 import numpy as np
 import pytest
+import torch
 
 from helpers import artifacts
 from helpers.errors import CheckpointError, HubError, InputError
@@ -391,3 +393,37 @@ def test_a_changed_package_is_refused(elsewhere, monkeypatch, tmp_path):
     with pytest.raises(InstallError, match="damaged or the package changed"):
         rebuild.source_gguf()
     assert not (elsewhere / "packages" / "SmolLM2-135M-Instruct.Q4_1.gguf").exists()
+
+
+def test_what_was_fetched_knows_where_it_comes_from(smollm2):
+    from helpers.pipeline import origin
+
+    model = catalogue.CATALOGUE["smollm2"]
+    assert origin.repository(smollm2) == (model.repo, model.revision)
+    (smollm2 / origin.FETCHED).unlink()  # as an earlier version of the course left it
+    assert origin.repository(smollm2) == (None, None)
+    assert origin.repository(model.fetch()) == (model.repo, model.revision)
+
+
+def test_an_adapter_is_fetched_merged(checkpoint, elsewhere, tmp_path):
+    """The folder of a LoRA, whose base is a folder: the result is a checkpoint with the change in it."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(checkpoint / "model.safetensors")
+    name = next(name for name in weights if name.endswith("q_proj.weight"))
+    rows, columns = weights[name].shape
+    module = name.removesuffix(".weight")
+    adapter = tmp_path / "style"
+    adapter.mkdir()
+    a, b = torch.ones(1, columns), torch.full((rows, 1), 0.5)
+    save_file(
+        {f"base_model.model.{module}.lora_A.weight": a, f"base_model.model.{module}.lora_B.weight": b},
+        adapter / "adapter_model.safetensors",
+    )
+    settings = {"peft_type": "LORA", "r": 1, "lora_alpha": 2, "base_model_name_or_path": str(checkpoint)}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    model = catalogue.choose(adapter)
+    assert "adapter" in str(model.look())
+    merged = load_file(model.fetch() / "model.safetensors")
+    assert torch.allclose(merged[name], weights[name] + 1.0)
+    assert all(torch.equal(merged[other], weights[other]) for other in weights if other != name)

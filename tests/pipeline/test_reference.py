@@ -103,3 +103,33 @@ def test_what_cannot_be_computed(checkpoint):
     (checkpoint / "config.json").unlink()
     with pytest.raises(CheckpointError, match="config.json is missing"):
         reference.logits(checkpoint, TOKENS)
+
+
+@pytest.mark.parametrize("said", ["float16", "float32", None])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_stored_type_counts_and_not_what_the_configuration_says(checkpoint, dtype, said):
+    folder = stored_as(checkpoint, dtype, tied=True)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("dtype")
+    (folder / "config.json").write_text(json.dumps(config | ({"dtype": said} if said else {})))
+    assert {parameter.dtype for parameter in reference.load(folder).parameters()} == {dtype}
+    assert np.array_equal(reference.logits(folder, TOKENS), whole(folder))
+
+
+def test_weights_of_several_types_keep_every_digit(checkpoint):
+    weights = load_file(checkpoint / "model.safetensors")
+    mixed = {name: t if t.ndim == 1 else t.to(torch.bfloat16) for name, t in weights.items()}
+    save_file(mixed, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    assert {parameter.dtype for parameter in reference.load(checkpoint).parameters()} == {torch.float32}
+    assert np.array_equal(reference.logits(checkpoint, TOKENS), whole(checkpoint))
+
+
+def test_shards_without_an_index_are_loaded_all(checkpoint):
+    expected = reference.logits(checkpoint, TOKENS)
+    weights = load_file(checkpoint / "model.safetensors")
+    names = sorted(weights)
+    for number, part in enumerate((names[:20], names[20:]), 1):
+        path = checkpoint / f"model-{number:05}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, path, metadata={"format": "pt"})
+    (checkpoint / "model.safetensors").unlink()
+    assert np.array_equal(reference.logits(checkpoint, TOKENS), expected)

@@ -184,3 +184,24 @@ def test_a_very_long_context(tmp_path):
 def test_speeds_that_cannot_be_measured(llm, counts):
     with pytest.raises(InputError, match="cannot be timed.*room for 128"):
         runtime.tokens_per_second(llm, *counts)
+
+
+def test_next_tokens_are_the_likeliest_ones(llm):
+    found = runtime.next_tokens(llm, "There once was a stoat named Pimfin, who lived in a", most=1000)
+    shares = [share for _, share in found]
+    assert shares == sorted(shares, reverse=True) and 0.99 < sum(shares) <= 1 + 1e-9
+    assert runtime.ask(llm, "There once was a stoat named Pimfin, who lived in a", 1).strip() == found[0][0].strip()
+
+
+def test_next_tokens_of_a_chat_model_begin_its_answer(smollm2_f16):
+    llm = runtime.load(smollm2_f16, n_ctx=256)
+    best, _ = runtime.next_tokens(llm, "What is the capital of France?")[0]
+    assert runtime.ask(llm, "What is the capital of France?", 8).startswith(best)
+    llm.close()
+
+
+def test_next_tokens_of_a_text_that_is_too_long(story_f16):
+    llm = runtime.load(story_f16, n_ctx=32)
+    with pytest.raises(InputError, match="room for 1 to 32"):
+        runtime.next_tokens(llm, "a stoat and " * 40)
+    llm.close()
