@@ -24,6 +24,7 @@ from helpers.pipeline.checkpoint import read as read_checkpoint
 GROUP = "The main job"
 SIZE = 2_200_119_864
 REPEAT = 3
+PROOF_SECONDS = {"TinyLlama's shape": 60}  # 10 for the smaller ones
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -105,6 +106,10 @@ from pathlib import Path
 from helpers.pipeline import convert
 Path({out!r}).unlink(missing_ok=True)
 convert.requantize(Path({f16!r}), "Q4_K_M")"""
+PROVE = """
+from helpers.pipeline.proof import same_model
+proof = same_model({checkpoint!r}, {f16!r})
+extra = {{"passed": proof.passed}}"""
 GENERATE = """
 from pathlib import Path
 from helpers.pipeline import runtime
@@ -190,6 +195,10 @@ def rows() -> Iterator[Row]:
             seconds = (mine["seconds"], "s", peer, theirs["seconds"], mine["spread"])
             yield Row(GROUP, what, *seconds, note, f"{step} seconds", size)
             yield Row(GROUP, f"{what}, memory", mine["GB"], "GB", peer, theirs["GB"], None, "", f"{step} GB", size)
+        proof = measured(PROVE.format(checkpoint=str(checkpoint), f16=str(f16)), 1, inside)
+        note = f"{'passed' if proof['passed'] else 'FAILED'}; budget {PROOF_SECONDS.get(name, 10)} s"
+        yield Row(GROUP, f"prove {name}'s F16 against its checkpoint", proof["seconds"], "s", note=note)
+        yield Row(GROUP, f"prove {name}'s F16, memory", proof["GB"], "GB", note="budget 6 GB")
         measured(QUANTIZE.replace("Q4_K_M", "Q8_0").format(out=str(base / "none"), f16=str(f16)), 1, inside)
         ggufs[name] = [f16, f16.with_name(f"{key}-F16-Q8_0.gguf"), q4_k_m]
     for name, paths in ggufs.items():
