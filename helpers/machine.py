@@ -24,7 +24,9 @@ from helpers.errors import ResourceError
 # it on an idle machine (measured: 0.9 of its speed for `story`, 0.8 for tiny models, which wait often). With 12,000 it
 # would not, but then two notebooks that generate at once are as slow as by default.
 IDLE_SPINS = 1_500  # llama.cpp alone loses nothing by it; two notebooks at once write two thirds more
-BUSY_SPINS = 0  # where others compute, a core that waits is theirs
+# Where others compute, a core that waits is theirs. Not 0: on a virtual machine a sleeping core wakes so slowly that
+# SmolLM2 would write a quarter of its tokens as soon as the others stop (measured: 25 against 97 per second, 300: 97).
+BUSY_SPINS = 300
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # the variables by which a user decides
 
 
@@ -87,10 +89,10 @@ def no_proxy_for_this_machine() -> None:
 def wait_politely() -> str:
     """Set how the threads of llama.cpp and torch wait, here and in child processes, and return it in a sentence.
 
-    Where a minute of others' work and a look at this moment say that half of the cores are taken, they sleep at once;
-    else they spin briefly first, because waking costs more than the wait between two matrices. No count serves both:
-    see docs/BENCHMARKS.md. A value that is there already stays, a user's as well as a parent process's. libgomp reads
-    it once, when it is loaded: if that has happened, only child processes get it, and a RuntimeWarning says so.
+    Where a minute of others' work and a look at this moment say that half of the cores are taken, they sleep very
+    soon; else they spin briefly first, because waking costs more than the wait between two matrices. No count serves
+    both: see docs/BENCHMARKS.md. A value that is there already stays, a user's as well as a parent process's. libgomp
+    reads it once, when it is loaded: if that has happened, only child processes get it, and a RuntimeWarning says so.
     Other OpenMP libraries (macOS) and builds of llama.cpp without OpenMP do not know the variable and wait as before.
     """
     if chosen := [f"{name}={os.environ[name]}" for name in CHOICES if name in os.environ]:
