@@ -32,7 +32,7 @@ CONNECTION = 10e6
 SECONDS = 14 + 19 + 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Look:
     """What was seen of a model. Prints as a table; `rows` are its lines (name, text).
 
@@ -77,6 +77,8 @@ class Look:
     def __str__(self) -> str:
         width = max(len(name) for name, _ in self.rows)
         return "\n".join(f"{name:{width}}  {text}" for name, text in self.rows)
+
+    __repr__ = __str__  # what a notebook stores beside the table
 
     def _repr_html_(self) -> str:
         cell = '<tr><th style="text-align:left">{}</th><td style="text-align:left">{}</td></tr>'

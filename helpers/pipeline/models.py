@@ -56,11 +56,11 @@ class Model:
         The folder has its name only when everything in it is verified. An adapter comes merged into its base model.
         Raises HubError, ResourceError or CheckpointError.
         """
-        folder = self._fetched()
+        folder = self.fetch_as_saved()
         return adapters.merge(folder, self.base.fetch()) if self.base else folder
 
-    def _fetched(self) -> Path:
-        """Return the folder of the model as its author saved it."""
+    def fetch_as_saved(self) -> Path:
+        """Return the folder of the model as it was saved; of an adapter, its changes alone. Raises as `fetch`."""
         folder = self._here()
         if self.folder or self.is_story:
             look.examine(Folder(folder), folder, self.is_listed)

@@ -103,10 +103,10 @@ def next_tokens(llm: Llama, question: str, most: int = 5) -> list[tuple[str, flo
     import llama_cpp
     import numpy as np
 
-    ids = chat.prompt_tokens(llm, question)
-    if not 0 < len(ids) <= llm.n_ctx():
+    ids, room = chat.prompt_tokens(llm, question), len(llm.input_ids)
+    if not 0 < len(ids) <= room:
         raise InputError(
-            f"A text of {len(ids):,} tokens cannot be continued here. The context has room for 1 to {llm.n_ctx():,}. "
+            f"A text of {len(ids):,} tokens cannot be continued here. The context has room for 1 to {room:,}. "
             "Pass another text, or load with a larger n_ctx."
         )
     llm.reset()

@@ -34,6 +34,10 @@ def test_a_pickle_beside_safetensors_of_another_name_is_not_read(elsewhere, tmp_
     folder = tiny.write(tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "my-finetune.safetensors")
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CheckpointError, match="only as pickles"):
+        convert.to_gguf(folder, "f32")
+    config = json.loads((folder / "config.json").read_text()) | {"transformers_weights": "my-finetune.safetensors"}
+    (folder / "config.json").write_text(json.dumps(config))
     made = convert.summary(convert.to_gguf(folder, "f32"))
     assert len(made.tensors) == len(tiny.llama_tensors())
 
@@ -287,11 +291,9 @@ def test_gptq_in_4_bits_is_turned_back(elsewhere, tmp_path):
         f"{name}.scales": torch.full((1, tiny.INNER), 0.25, dtype=torch.float16),
         f"{name}.g_idx": torch.zeros(tiny.WIDTH, dtype=torch.int32),
     }
-    folder = tiny.write(tmp_path / "model")
+    folder = tiny.write(tmp_path / "model", quantization_config={"quant_method": "gptq", "bits": 4})
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     source = read(folder)
-    source.config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
-    (folder / "config.json").write_text(json.dumps(source.config))
     with pytest.warns(converter.ConverterWarning, match="gptq once"):
         path = convert.to_gguf(source, "f32", dequantize=True)
     [found] = [t.data for t in gguf.GGUFReader(path).tensors if t.name == "blk.0.ffn_up.weight"]
@@ -314,7 +316,6 @@ FP8 = {  # how it is called → the name of its scales, their shape, further set
 
 @pytest.mark.parametrize("method", FP8)
 def test_a_quantized_checkpoint_is_converted_only_when_asked_for(elsewhere, tmp_path, method):
-    """The reader of folders decides first; here the folder is handed over already read."""
     import torch
     from safetensors.torch import save_file
 
@@ -324,11 +325,9 @@ def test_a_quantized_checkpoint_is_converted_only_when_asked_for(elsewhere, tmp_
     exact = tensors[name].clone()
     tensors[name] = (exact * 100).to(torch.float8_e4m3fn)
     tensors[name + suffix] = torch.full(shape, 0.01)
-    folder = tiny.write(tmp_path / "model")
+    folder = tiny.write(tmp_path / "model", quantization_config={"quant_method": method, **settings})
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     source = read(folder)
-    source.config["quantization_config"] = {"quant_method": method, **settings}
-    (folder / "config.json").write_text(json.dumps(source.config))
     with pytest.raises(CheckpointError, match=rf"\({method}\).*dequantize=True"):
         convert.to_gguf(source, "f32")
     with pytest.warns(converter.ConverterWarning, match=f"{method} once: the GGUF keeps that loss"):

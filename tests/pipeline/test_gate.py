@@ -32,7 +32,7 @@ def test_a_good_file_may_be_made_public(here, story_f16, story_q8):
         "✓ proof          passed, for story-F16.gguf, of which this is a quantization",
         "✓ answers        1 of 1 questions answered",
         "✓ KL divergence  0.0004 nats, at most 0.005 for Q8_0",
-        "story-Q8_0.gguf may be made public.",
+        f"{story_q8.name} may be made public.",
     ]
     assert "<td>✓</td><td>proof</td>" in found._repr_html_()
     published = hub.publish(here, "story-GGUF", story_q8, CARD, private=False, gates=found)
@@ -42,7 +42,7 @@ def test_a_good_file_may_be_made_public(here, story_f16, story_q8):
 def test_what_was_not_looked_at_does_not_pass(story_q8):
     found = gate.check(story_q8)
     assert rows(found) == {"proof": None, "answers": None, "KL divergence": None} and not found.passed
-    assert found.verdict == "story-Q8_0.gguf stays private: proof, answers, KL divergence was not checked."
+    assert found.verdict == f"{story_q8.name} stays private: proof, answers, KL divergence was not checked."
 
 
 def test_a_proof_that_failed_or_is_another_models(story_q8, story_f16, tmp_path):

@@ -94,7 +94,7 @@ def without_checksums():
     """Checksums of 141 GB of holes take minutes; names tell the files apart as well."""
     from helpers.pipeline.rehearsal import store
 
-    def describe(path, name):
+    def describe(path, name, *_):
         digest = f"{hash((str(path), name)) % 16**60:064x}"
         return store.StoredFile(path.stat().st_size, digest[:40], digest, store.is_lfs(name, path.stat().st_size))
 
@@ -287,7 +287,7 @@ def test_an_adapter_is_looked_at_with_its_base(online, checkpoint, tmp_path):
     model = catalogue.choose("owner/lora")
     assert (model.base.repo, model.base.revision) == ("owner/base", commit)
     assert dict(model.look().rows)["kind"].startswith("adapter")
-    assert sorted(path.name for path in model.fetch().iterdir() if path.name[0] != ".") == [
+    assert sorted(path.name for path in model.fetch_as_saved().iterdir() if path.name[0] != ".") == [
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",

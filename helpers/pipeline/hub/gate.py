@@ -36,7 +36,7 @@ class Row:
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gate:
     """What was found about one GGUF; `files` maps its name (or those of its parts) to SHA-256."""
 
@@ -62,6 +62,8 @@ class Gate:
     def __str__(self) -> str:
         width = max(len(row.name) for row in self.rows)
         return "\n".join([*(f"{SIGNS[r.passed]} {r.name:{width}}  {r.detail}" for r in self.rows), self.verdict])
+
+    __repr__ = __str__  # what a notebook stores beside the table
 
     def _repr_html_(self) -> str:
         cells = [
@@ -123,7 +125,8 @@ def _proof(file: gguf_file.Summary, proof) -> Row:
 
 def _key(name: str) -> str:
     """Return a file's name without its type: a file and those quantized from it share it."""
-    return re.sub(r"(-\d{5}-of-\d{5})?\.gguf$", "", name).rpartition("-")[0]
+    plain = re.sub(r"(-\d{5}-of-\d{5})?\.gguf$", "", name).rpartition("-")[0]
+    return re.sub(r"-(F32|F16|BF16)$", "", plain)  # what was quantized from a file may name it
 
 
 def _answers(path: Path, questions: Sequence[str], threads: int | None) -> Row:

@@ -29,7 +29,7 @@ SIGNS = {PASSED: "✓", FAILED: "✗", OPEN: "?"}
 FAITHFUL = ("F64", "F32", "F16", "BF16", "Q8_0")  # whoever compares answers will find no difference
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proof:
     """A GGUF beside its checkpoint, row by row; prints as a table that ends in a verdict."""
 
@@ -65,6 +65,8 @@ class Proof:
             if row.remedy:
                 lines.append(f"  {'':{width}}  → {row.remedy}")
         return "\n".join([*lines, self.verdict])
+
+    __repr__ = __str__  # what a notebook stores beside the table
 
     def _repr_html_(self) -> str:
         cells = [

@@ -100,11 +100,6 @@ def other_head(folder: Path) -> Path:
     return folder
 
 
-def renamed(folder: Path) -> Path:
-    makers.weights(makers.story(folder), lambda tensors: None, "my-finetune.safetensors")
-    return folder
-
-
 def stale_index(folder: Path) -> Path:
     """Saved in one file after it had been saved in two: transformers reads the one, an index names the two."""
     from safetensors.torch import load_file, save_file
@@ -177,6 +172,5 @@ CASES = {
     "heavy-q8": (lambda folder: heavy(folder, 1e8), "q8_0"),
     "nan": (lambda folder: heavy(folder, float("nan")), "bf16"),
     "left-out": (lambda folder: with_tensor(folder, "mlp.extra.weight"), "f16"),
-    "renamed": (renamed, "f16"),
     "stale-index": (stale_index, "f16"),
 }
