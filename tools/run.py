@@ -53,12 +53,13 @@ def outcome(model_name: str) -> str:
     """Return the table of the main job: each file with its size, speed and answer, and where it went."""
     os.environ["COURSE_MODEL"] = model_name
     model = catalogue.choose(model_name)
-    f16 = convert.to_gguf(model.fetch(), "f16")
-    paths = [f16, convert.to_gguf(model.fetch(), "q8_0"), convert.requantize(f16, "Q4_K_M")]
+    folder = model.fetch()
+    wide = convert.sixteen_bits(folder)
+    paths = [wide, convert.to_gguf(folder, "q8_0"), convert.requantize(wide, "Q4_K_M")]
     lines = [f"\n{'file':28s} {'size':>9s} {'bits/weight':>12s} {'tokens/s':>9s}  {model.questions[0]}"]
     for path in paths:
         file = convert.summary(path)
-        llm = runtime.load(path, n_ctx=512)
+        llm = runtime.load(path, n_ctx=min(512, runtime.trained_context(file)))
         answer = " ".join(runtime.ask(llm, model.questions[0], max_tokens=24).split())
         speed = runtime.tokens_per_second(llm).generation
         llm.close()

@@ -1,6 +1,7 @@
 """From a Hugging Face checkpoint to GGUF files, with llama.cpp's own converter and quantizer.
 
-    f16 = convert.to_gguf(folder, "f16")             # or "auto", "bf16", "f32", "q8_0"
+    f16 = convert.sixteen_bits(folder)               # F16, or BF16 for weights that F16 cannot hold
+    q8_0 = convert.to_gguf(folder, "q8_0")           # or "auto", "f16", "bf16", "f32"
     small = convert.requantize(f16, "Q4_K_M")
 
 The converter writes F32, F16, BF16 and Q8_0; every smaller type is made from one of those files. What is made lies in
@@ -10,6 +11,7 @@ the checkpoint, what is asked for, or the converter.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -63,6 +65,18 @@ def to_gguf(
     outtype = _automatic(source) if outtype == "auto" else outtype
     options = ("--split-max-size", str(split_bytes)) if split_bytes else ()
     return _made(source, outtype, outtype.upper(), (*options, *_without_guessing(source)), metadata)
+
+
+def sixteen_bits(checkpoint: Path | str | Checkpoint) -> Path:
+    """Return the GGUF from which all others are made: F16, or BF16 for a checkpoint with a weight beyond F16's range.
+
+    F16 has 3 binary digits more than BF16 and keeps every BF16 weight that it can hold, but for the smallest; and most
+    processors compute with it faster. Raises what `to_gguf` raises.
+    """
+    source = checkpoint if isinstance(checkpoint, Checkpoint) else read(Path(checkpoint))
+    with contextlib.suppress(CheckpointError):  # what is wrong beside the range is wrong for BF16, too
+        return to_gguf(source, "f16")
+    return to_gguf(source, "bf16")
 
 
 def mmproj(checkpoint: Path | str | Checkpoint, outtype: str = "f16") -> Path:

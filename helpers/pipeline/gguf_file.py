@@ -20,6 +20,24 @@ from helpers.pipeline.gguf_header import Tensor
 
 PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL)
 
+# The tensors of a LLaMA by their names in a GGUF: outside of the layers (`.weight` included), and in each layer.
+TOP = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+LAYER = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -153,28 +171,12 @@ def checkpoint_name(name: str) -> str:
 
     For the tensors of a LLaMA; raises InputError for any other.
     """
-    top = {
-        "token_embd.weight": "model.embed_tokens.weight",
-        "output_norm.weight": "model.norm.weight",
-        "output.weight": "lm_head.weight",
-    }
-    if name in top:
-        return top[name]
-    parts = {
-        "attn_q": "self_attn.q_proj",
-        "attn_k": "self_attn.k_proj",
-        "attn_v": "self_attn.v_proj",
-        "attn_output": "self_attn.o_proj",
-        "ffn_gate": "mlp.gate_proj",
-        "ffn_up": "mlp.up_proj",
-        "ffn_down": "mlp.down_proj",
-        "attn_norm": "input_layernorm",
-        "ffn_norm": "post_attention_layernorm",
-    }
+    if name in TOP:
+        return TOP[name]
     found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(\w+)", name)
-    if not found or found[2] not in parts:
+    if not found or found[2] not in LAYER:
         raise InputError(
             f"{name!r:.80} is no tensor of a LLaMA. Other architectures have names of their own. Look them up in "
             "gguf.constants.TENSOR_NAMES."
         )
-    return f"model.layers.{found[1]}.{parts[found[2]]}.{found[3]}"
+    return f"model.layers.{found[1]}.{LAYER[found[2]]}.{found[3]}"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from transformers import PreTrainedModel
 
+OPTIONS = {"local_files_only": True, "trust_remote_code": False}  # nothing from the network, no program of a repository
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
@@ -94,27 +95,55 @@ def _loadable(source: model_folder.Checkpoint) -> Iterator[Path]:
         yield folder
 
 
-def _from_folder(checkpoint: Path, dtype: str) -> PreTrainedModel:
-    """Load the model with all its weights; one that also sees is given text alone."""
+def model_class(checkpoint: Path) -> type:
+    """Return transformers' class for a checkpoint: AutoModelForCausalLM, or that of models which also see.
+
+    Raises CheckpointError for a model that transformers does not know, or only with a program from its repository.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    options = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(checkpoint, **options)
-        kind = AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
-        model, found = kind.from_pretrained(checkpoint, dtype=dtype, output_loading_info=True, **options)
+        config = AutoConfig.from_pretrained(checkpoint, **OPTIONS)
     except Exception as error:  # a foreign folder makes transformers fail in a hundred ways
-        raise CheckpointError(
-            f"transformers could not load {checkpoint.name}. It said: {_words(error)}. Without its numbers nothing can "
-            "be compared. The model may be newer than the installed transformers, or need code of its own."
-        ) from error
+        raise _not_loaded(checkpoint, error) from error
+    return AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForImageTextToText
+
+
+def problem(checkpoint: Path) -> str:
+    """Return why transformers cannot load a checkpoint's model or tokenizer, "" if it can."""
+    from transformers import AutoTokenizer
+
+    try:
+        model_class(checkpoint)
+        AutoTokenizer.from_pretrained(checkpoint, **OPTIONS)
+    except CheckpointError as error:
+        return str(error)
+    except Exception as error:
+        return str(_not_loaded(checkpoint, error))
+    return ""
+
+
+def _from_folder(checkpoint: Path, dtype: str) -> PreTrainedModel:
+    """Load the model with all its weights; one that also sees is given text alone."""
+    kind = model_class(checkpoint)
+    try:
+        model, found = kind.from_pretrained(checkpoint, dtype=dtype, output_loading_info=True, **OPTIONS)
+    except Exception as error:
+        raise _not_loaded(checkpoint, error) from error
     if missing := sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"]):
         raise CheckpointError(
             f"transformers does not find {len(missing)} weights of {checkpoint.name}, {missing[0]} first. It would put "
             "random numbers there. Look whether config.json names the architecture that these weights belong to."
         )
     return model
+
+
+def _not_loaded(checkpoint: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"transformers could not load {checkpoint.name}. It said: {_words(error)}. Without its numbers nothing can "
+        "be compared. The model may be newer than the installed transformers, or need code of its own."
+    )
 
 
 def _words(error: Exception) -> str:

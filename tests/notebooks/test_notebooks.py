@@ -14,6 +14,7 @@ from tools.execute import MAIN
 NOTEBOOKS = sorted((artifacts.ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 PIPELINE = [path for path in NOTEBOOKS if path.name[:2] in MAIN]
+PARAMETERS = 'MODEL = "auto"  # @param ["auto", "tinyllama", "smollm2", "story"] {allow-input: true}'
 HEADINGS = ("What you'll do", "What you'll learn", "What you'll need", "## Exercises", "## In practice", "## Recap")
 
 
@@ -73,7 +74,7 @@ class TestEveryNotebook:
         expected = 1 if path in PIPELINE else len(tagged)
         assert len(tagged) == expected
         for cell in tagged:
-            assert cell.source == 'MODEL = "auto"  # @param ["auto", "tinyllama", "smollm2", "story"]'
+            assert cell.source == PARAMETERS
 
     def test_was_run_top_to_bottom(self, path):
         assert [cell.execution_count for cell in code_cells(path)] == list(range(1, len(code_cells(path)) + 1))
