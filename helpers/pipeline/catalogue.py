@@ -21,10 +21,13 @@ from helpers.pipeline.shelf import Folder
 
 __all__ = ["CATALOGUE", "GPT2", "Model", "Source", "choose"]
 
+# Of 191 that were tried, those that SmolLM2 is sure of: at every token of the answer its first choice leads by 1 nat or
+# more, and the files of 8 and 4 bits say the same. Asked "What is the capital of France?", F16 finds English and French
+# nearly equally likely, and Q8_0 answers in French on some processors: a near-tie, which looks like damage.
 CHAT_QUESTIONS = (
-    "What is the capital of France?",
-    "Name three colours of the rainbow.",
-    "Explain in one sentence what a bird is.",
+    "What is the plural of mouse?",
+    "What is the chemical symbol for oxygen?",
+    "Name the capital of France.",
 )
 STORY_OPENINGS = (
     "There once was a stoat named Pimfin, who lived in a",
