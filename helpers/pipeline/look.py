@@ -78,6 +78,8 @@ class Look:
         width = max(len(name) for name, _ in self.rows)
         return "\n".join(f"{name:{width}}  {text}" for name, text in self.rows)
 
+    __repr__ = __str__  # notebooks store it beside the HTML: it must not name folders of this machine
+
     def _repr_html_(self) -> str:
         cell = '<tr><th style="text-align:left">{}</th><td style="text-align:left">{}</td></tr>'
         lines = [cell.format(html.escape(name), html.escape(text)) for name, text in self.rows]

@@ -63,6 +63,8 @@ class Gate:
         width = max(len(row.name) for row in self.rows)
         return "\n".join([*(f"{SIGNS[r.passed]} {r.name:{width}}  {r.detail}" for r in self.rows), self.verdict])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         cells = [
             f"<tr><td>{SIGNS[row.passed]}</td><td>{html.escape(row.name)}</td>"

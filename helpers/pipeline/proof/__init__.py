@@ -66,6 +66,8 @@ class Proof:
                 lines.append(f"  {'':{width}}  → {row.remedy}")
         return "\n".join([*lines, self.verdict])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         cells = [
             f"<tr><td>{SIGNS[row.verdict]}</td><td>{html.escape(row.name)}</td>"
