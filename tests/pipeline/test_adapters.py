@@ -97,11 +97,12 @@ def test_embeddings_conv1d_whole_tensors_and_names_without_prefix(elsewhere, tmp
     """A matrix that is kept as (in, out): GPT-2's layers, and the embedding of any model."""
     rng = np.random.default_rng(0)
     tensors = {"h.0.attn.c_attn.weight": rng.normal(0, 1, (8, 24)), "h.0.attn.c_proj.weight": rng.normal(0, 1, (8, 8))}
-    tensors = {n: x.astype(np.float32) for n, x in (tensors | {"wte.weight": rng.normal(0, 1, (16, 8))}).items()}
+    tensors = {n: x.astype(np.float32) for n, x in (tensors | {"wte.weight": rng.normal(0, 1, (1024, 8))}).items()}
     tensors["ln_f.weight"] = np.ones(8, np.float32)
-    gpt2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_layer": 1, "vocab_size": 1024}
+    gpt2 = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_layer": 1, "n_head": 1}
+    gpt2 |= dict.fromkeys((name for name in tiny.CONFIG if name.startswith(("hidden", "intermediate", "num_"))), ...)
     base = tiny.unchecked(tiny.write(tmp_path / "base", tensors, **gpt2))
-    a, b = rng.normal(0, 1, (2, 16)).astype(np.float32), rng.normal(0, 1, (8, 2)).astype(np.float32)
+    a, b = rng.normal(0, 1, (2, 1024)).astype(np.float32), rng.normal(0, 1, (8, 2)).astype(np.float32)
     held = pair("transformer.h.0.attn.c_attn", 24, 8) | pair("transformer.h.0.attn.c_proj", 8, 8)
     held |= {
         "base_model.model.transformer.wte.lora_embedding_A": a,

@@ -31,7 +31,6 @@ WRONG = {
     "heavy-q8": {values.NAME: "blk.0.ffn_down.weight.*bf16", logits.NAME: "NaN or infinity"},
     "nan": {values.NAME: "and in the checkpoint"},
     "left-out": {tensors.NAME: "1 of 39 are not in the file: mlp.extra.weight"},
-    "renamed": {tensors.NAME: "holds no tensors.*Rename"},
     "stale-index": {logits.NAME: "made from this folder"},
 }
 
