@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.figures.charts import draw_front
-from helpers.figures.style import GREY, LINES, new_figure, write_beside
+from helpers.figures.style import GREY, LINES, new_figure, title_over_all, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +22,8 @@ def masks(named: dict[str, np.ndarray], title: str) -> Figure:
         ax.imshow(np.asarray(mask, float), cmap="Blues", vmin=0, vmax=1.2, interpolation="nearest", aspect="equal")
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(f"{name}: {np.mean(mask):.0%} kept", fontsize=9)
-    _title_over_all(figure)
+    title_over_all(figure)
     return figure
-
-
-def _title_over_all(figure: Figure) -> None:
-    """Keep the title, which stands above the first of several axes, from widening them."""
-    figure.axes[0]._left_title.set_in_layout(False)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
 
 
 def spectrum(named: dict[str, np.ndarray], marks: dict[str, int], title: str) -> Figure:
@@ -60,7 +54,7 @@ def kronecker(a: np.ndarray, b: np.ndarray, title: str) -> Figure:
         axes[2].axhline(row - 0.5, color="black", linewidth=0.8)
     for column in range(0, product.shape[1], b.shape[1]):
         axes[2].axvline(column - 0.5, color="black", linewidth=0.8)
-    _title_over_all(figure)
+    title_over_all(figure)
     return figure
 
 

@@ -21,6 +21,7 @@ from helpers.figures.style import (
     VERMILION,
     new_figure,
     plain_log_ticks,
+    title_over_all,
     write_beside,
 )
 
@@ -96,6 +97,7 @@ def next_tokens(answers: dict[str, Sequence[tuple[str, float]]], title: str) -> 
         axes.set_yticks(rows, [text if len(text) <= 12 else f"{text[:11]}…" for text in shown])
         axes.set(xlim=(0, 100), ylim=(-0.6, most - 0.4), xlabel="probability (%)")
         axes.text(97, -0.3 if len(tokens) > 1 else 0, name, ha="right", va="bottom", fontweight="bold")
+    title_over_all(figure)
     return figure
 
 

@@ -69,6 +69,12 @@ def write_title(axes, text: str) -> None:
     axes.set_title("\n".join(textwrap.wrap(text, 72)), loc="left", fontsize=11, fontweight="bold")
 
 
+def title_over_all(figure) -> None:
+    """Keep the title, which stands above the first of several axes, from widening them."""
+    figure.axes[0]._left_title.set_in_layout(False)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
+
+
 def write_beside(axes, text: str, point: tuple[float, float], offset: tuple[float, float], **look) -> None:
     """Write beside a point; offset: points to the right and up."""
     axes.annotate(text, point, xytext=offset, textcoords="offset points", **{"fontsize": 9} | look)
