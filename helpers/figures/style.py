@@ -70,9 +70,10 @@ def write_title(axes, text: str) -> None:
 
 
 def title_over_all(figure) -> None:
-    """Keep the title, which stands above the first of several axes, from widening them."""
-    figure.axes[0]._left_title.set_in_layout(False)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.86))
+    """Move the title from the first of several axes, which it would widen, over the whole figure."""
+    title = figure.axes[0]._left_title
+    figure.suptitle(title.get_text(), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    title.set_visible(False)  # the text stays: it is the picture's alternative text
 
 
 def write_beside(axes, text: str, point: tuple[float, float], offset: tuple[float, float], **look) -> None:
