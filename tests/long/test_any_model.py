@@ -5,7 +5,7 @@ import pytest
 from tests.long import any_model
 
 
-@pytest.mark.parametrize("name", ["gpt2-published", "qwen3_moe"])
-def test_the_main_job_runs_with(name, smollm2):
-    """GPT-2: other names, one matrix for q, k and v, no rotation. A mixture of experts: a router, three dimensions."""
-    assert not any_model.run(name)
+@pytest.mark.parametrize("name, numbers", [("gpt2-published", any_model.MAIN), ("qwen3_moe", ["06"])])
+def test_the_main_job_runs_with(name, numbers, smollm2):
+    """GPT-2: other names, one matrix for q, k and v, no rotation. A mixture of experts: not all weights are read."""
+    assert not any_model.run(name, numbers)
