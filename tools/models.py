@@ -15,7 +15,7 @@ generated (`make models`) from the outcomes that `tests/zoo` states; tests hold 
 - **Converts**: *refused* means that the course stops and says why, before a wrong file is there.
 - **Proof**: *fails* names what differs between the checkpoint and its GGUF. The file is made, and it is another model.
 - **Runs**: *no* means that llama.cpp does not open it, *aborts* that it ends the process that asks.
-- *Not yet* stands where the course falls short of what it should do; the note says of what.
+  *Open* names what could not be compared: then it is not proven, and the gate keeps it private.
 
 How far this carries: the weights are converted to F32 unless a row's name has another type, so that what differs is
 the conversion and not rounding, and the texts have at most 256 tokens. Most architectures borrow SmolLM2's tokenizer or
@@ -41,20 +41,19 @@ def page() -> str:
 
 
 def _line(row: Variant) -> str:
-    cells = [f"`{row.name}`", row.architecture, *_fate(row), "; ".join(filter(None, [row.note, row.today]))]
+    cells = [f"`{row.name}`", row.architecture, *_fate(row), row.note]
     safe = [cell.replace("|", r"\|").replace("<", "&lt;") for cell in cells]
     return f"| {' | '.join(safe)} |".replace("|  |", "| |")
 
 
 def _fate(row: Variant) -> tuple[str, str, str]:
     """Return whether it converts, is proved and runs."""
-    if row.today:
-        return "not yet", "–", "–"
     if row.refused:
         return "refused", "–", "–"
     if row.dies or not row.runs:
         return "yes", "–", "aborts" if row.dies else "no"
-    return "yes", f"fails: {row.differs}" if row.differs else "passes", "yes"
+    open_rows = f"open: {row.unproven}" if row.unproven else "passes"
+    return "yes", f"fails: {row.differs}" if row.differs else open_rows, "yes"
 
 
 def main() -> int:

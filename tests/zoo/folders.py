@@ -217,9 +217,21 @@ ROWS = [
     ),
     Variant("large-in-bf16", dtype="bfloat16", outtype="bf16", changes=(c.put(FIRST, 1e5),)),
     Variant("fp8", changes=(c.fp8(),), refused="dequantize=True", note="converts when asked for: next row"),
-    Variant("fp8-dequantized", changes=(c.fp8(),), options={"dequantize": True}),
+    Variant(
+        "fp8-dequantized",
+        changes=(c.fp8(),),
+        options={"dequantize": True},
+        unproven="logits",
+        note="transformers needs accelerate to load it",
+    ),
     Variant("gptq", changes=(c.gptq(),), refused="dequantize=True", note="converts when asked for: next row"),
-    Variant("gptq-dequantized", changes=(c.gptq(),), options={"dequantize": True}),
+    Variant(
+        "gptq-dequantized",
+        changes=(c.gptq(),),
+        options={"dequantize": True},
+        unproven="logits",
+        note="transformers needs optimum to load it",
+    ),
     Variant(
         "bitsandbytes",
         changes=(c.config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),),

@@ -13,8 +13,8 @@ class Variant:
     to convert from it (an adapter is merged first), and `options` are handed to `convert.to_gguf`. Then:
     `refused` is a pattern of the course's error, empty if it converts, and `unsaid` what must not stand in it (a wrong
     diagnosis that was seen); `differs` names the rows of the proof that must fail, with commas;
-    `runs` tells whether llama.cpp opens it and answers, `dies` that it ends the process instead. `today` says what
-    happens as long as the course is not ready for it: then the test expects to fail.
+    `unproven` those that cannot be compared; `runs` tells whether llama.cpp opens it and answers, `dies` that it ends
+    the process instead.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Variant:
     refused: str = ""
     unsaid: str = ""
     differs: str = ""
+    unproven: str = ""
     runs: bool = True
     dies: bool = False
-    today: str = ""
     group: str = ""
