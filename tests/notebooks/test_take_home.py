@@ -54,9 +54,9 @@ def test_the_tree_and_the_type_of_notebook_05_are_ours():
     assert kind in convert.TYPES and made == source.replace("F16", kind)
 
 
-def test_hf_takes_the_download_of_notebook_05():
+def test_hf_takes_the_download_of_notebook_05(tmp_path):
     (line,) = [line for line in box("05") if line.startswith("hf ")]
-    helped = shell(["hf download --help"], Path.cwd())
+    helped = shell(["hf download --help"], tmp_path)
     assert all(option in helped for option in re.findall(r"--[\w-]+", line))
 
 
