@@ -55,10 +55,11 @@ def reading(rows: list[Row]) -> str:
     """Say what the rows show."""
     alone, idle, busy, six = (row.ratio for row in rows)
     brief, _, short, _ = (re.search(r"spin count ([\d,]+)", row.note)[1] for row in rows)
+    most = rows[0].ours / 4 / rows[3].theirs
     return (
         f"Brief spinning ({brief} rounds) gives {alone:.2f} times the default's speed on an idle machine. Two "
         f"notebooks at once: {idle:.2f} times with it, {busy:.2f} times with a spin count of {short}. Among six busy "
-        f"processes: {six:.1f} times, and no way of waiting could give more than {rows[0].ours / 4 / rows[3].theirs:.1f}, "
+        f"processes: {six:.1f} times, and no way of waiting could give more than {most:.1f}, "
         "because two of eight running threads get a quarter of the machine. "
         "No setting is best in all, so `machine.wait_politely` chooses when a kernel starts, by what the machine is "
         "doing. The speeds are those of one generator, the medians of the rounds; spread is how far the slowest round "
