@@ -49,7 +49,7 @@ site: $(VENV)/.ready       ## the course as a site to read, in build/site (Sphin
 	$(PY) -m tools.site
 
 troubleshooting: $(VENV)/.ready  ## run the tests and write docs/TROUBLESHOOTING.md from the errors they provoke
-	$(PY) -m pytest tests --failures --ignore tests/test_failures.py
+	$(PY) -m pytest tests --failures --ignore tests/test_failures.py $(PARALLEL) --dist loadfile
 
 models: $(VENV)/.ready     ## the zoo through the real tools, and its table in docs/MODELS.md
 	$(PY) -m pytest tests/zoo

@@ -28,8 +28,18 @@ def pytest_configure(config):
         config.failures = failure_matrix.Watch()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Gather what a process of pytest-xdist noted."""
+    for module, line, test in getattr(node, "workeroutput", {}).get("failures", ()):
+        node.config.failures.note(module, line, test)
+
+
 def pytest_sessionfinish(session, exitstatus):
-    if hasattr(session.config, "failures") and exitstatus == 0:
+    if hasattr(session.config, "failures") and hasattr(session.config, "workeroutput"):
+        noted = session.config.failures.seen.items()
+        session.config.workeroutput["failures"] = [[module, line, test] for (module, line), test in noted]
+    elif hasattr(session.config, "failures") and exitstatus == 0:
         for site in failure_matrix.write(session.config.failures):
             print(f"no test provokes {site.module}:{site.first}: {site.message[:90]}")
     elif hasattr(session.config, "failures"):

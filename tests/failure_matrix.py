@@ -202,7 +202,7 @@ def _text(node: ast.expr) -> str:
 
 
 class Watch:
-    """Notes which test was running when an error was made, by module and line."""
+    """Notes which test was running when an error was made, by module and line; of several the first by its name."""
 
     def __init__(self):
         self.seen: dict[tuple[str, int], str] = {}
@@ -214,9 +214,13 @@ class Watch:
             test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
             name = frame.f_globals.get("__name__", "")
             if test and name.startswith(("helpers.", "tools.")):
-                self.seen.setdefault((name, frame.f_lineno), test)
+                self.note(name, frame.f_lineno, test)
 
         errors.CourseError.__init__ = noting
+
+    def note(self, module: str, line: int, test: str) -> None:
+        """Remember that a test provoked the error of this line."""
+        self.seen[module, line] = min(test, self.seen.get((module, line), test))
 
     def test_of(self, site: Site) -> str | None:
         lines = range(site.first, site.last + 1)
