@@ -120,10 +120,8 @@ class Model:
 
     def verify_weights(self, folder: Path) -> None:
         """Raise CheckpointError unless `model.safetensors` has the checksum of the catalogue."""
-        if (
-            self.weights_sha256
-            and (found := artifacts.sha256(Path(folder) / "model.safetensors")) != self.weights_sha256
-        ):
+        found = self.weights_sha256 and artifacts.sha256(Path(folder) / "model.safetensors")
+        if found != self.weights_sha256:
             raise CheckpointError(
                 f"model.safetensors has SHA-256 {found[:12]}…, the catalogue says {self.weights_sha256[:12]}…. "
                 "The file was damaged on the way or replaced at its source. Run the cell again to download it anew."

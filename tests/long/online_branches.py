@@ -90,15 +90,15 @@ BRANCHES = [
         'dataclasses.replace(CATALOGUE["tinyllama"], reason="the Hub answers")',
     ),
     Branch(
-        PIPELINE + "catalogue.py",
+        PIPELINE + "models.py",
         "hub.current().wants_real()",
         HUB_ANSWERS,
         "return Source(hub.current().endpoint, self.repo, self.revision, rehearsal=False)",
     ),
-    Branch(PIPELINE + "catalogue.py", "not source.rehearsal", HUB_ANSWERS, "self.verify_weights(temporary)"),
+    Branch(PIPELINE + "models.py", "not source.rehearsal", HUB_ANSWERS, "self.verify_weights(temporary)"),
     Branch(
-        PIPELINE + "catalogue.py",
-        "self.weights_sha256 and found != self.weights_sha256",
+        PIPELINE + "models.py",
+        "found != self.weights_sha256",
         "weights that were replaced",
         'f"model.safetensors has SHA-256 {found',
     ),
@@ -108,14 +108,14 @@ BRANCHES = [
     Branch("04-24", "tied", LARGE, "first 04: 2,754,816 parameters"),
     Branch(
         "04-36",
-        "name == 'float32' and psutil.virtual_memory().available < 8 * model.parameters",
+        "name == 'float32' and room < 8 * checkpoint.parameters",
         LARGE,
         "continue",
     ),
     Branch("05-20", "", "weights that faded in training", faded_scales),
     Branch("06-12", "", "a start token before the text", "first 06: start tokens at the front: 1"),
-    Branch("06-17", "", "weights in BF16", "expected = reference.logits(checkpoint, tokens)"),
-    Branch("06-23", "untied", LARGE, untied),
+    Branch("06-17", "", "weights in BF16", "expected = reference.logits(source, tokens)"),
+    Branch("06-23", "", LARGE, untied),
     Branch("08-20", "", LARGE, "first 08: TinyLlama 1.1B Chat: perplexity"),
     Branch("08-26", "", LARGE, "first 08: tokens per second"),
     Branch("12-13", "real", HUB_ANSWERS, "first 12: GPT-2 with its own weights"),
@@ -131,7 +131,7 @@ BRANCHES = [
     Branch(HUB + "publishing.py", "not here.rehearsal", TOKEN, "with contextlib.suppress(ConnectionError):"),
     Branch(HUB + "publishing.py", "", "a Hub or a firewall without Xet", "with without_xet():"),
     Branch("07-06", "here.rehearsal", TOKEN, "first 07: Hugging Face Hub because"),
-    Branch("tools/run.py", "where['rehearsal']", TOKEN, "run: on the Hugging Face Hub (private)"),
+    Branch("tools/run.py", "where['rehearsal']", TOKEN, "run: on the Hugging Face Hub"),
 ]
 # Conditions with the same words whose sides both run without internet, and why.
 ELSEWHERE = {
@@ -145,7 +145,14 @@ ELSEWHERE = {
     "token != own": "every login",
     "os.environ.get('HF_TOKEN') == token": "the end of every login",
     "os.environ.get('HF_TOKEN') != token": "the end of every login",
-    "wanted not in CATALOGUE": "a model that was mistyped",
+    "isinstance(wanted, str) and wanted.strip() in CATALOGUE": "a model that is named",
+    "'/' not in found.repo and found.repo not in names.SINGLE and ('/' not in str(wanted))": "a name that was mistyped",
+    "fetched and _is_commit(wanted.revision)": "tests/pipeline/test_catalogue.py, repositories",
+    "not self.is_listed and self.repo in hub.current().rehearsal().repos": "tests/pipeline/test_catalogue.py",
+    "_is_commit(wanted.revision)": "tests/pipeline/test_catalogue.py, repositories",
+    "fetched and (not wanted.revision) and (not hub.current().wants_real())": "tests/pipeline/test_catalogue.py",
+    "repo == wanted.repo and found and found.startswith(commit)": "tests/pipeline/test_catalogue.py, repositories",
+    "len(rows) < len(tokens) and 'logits_to_keep' in inspect.signature(model.forward).parameters": "every proof",
     "own": "LLAMA_CPP_DIR is set",
     "os.environ.get('COURSE_MODEL')": "whose wish it was",
     "any((True for _ in module.parameters(recurse=False)))": "every model",
@@ -159,13 +166,13 @@ WORDS = re.compile(
 )
 SEARCHED = [
     *sorted((artifacts.ROOT / HUB).glob("*.py")),
-    *(artifacts.ROOT / PIPELINE / name for name in ("catalogue.py", "llama_tools.py", "reference.py")),
+    *(artifacts.ROOT / PIPELINE / name for name in ("catalogue.py", "models.py", "llama_tools.py", "reference.py")),
     *(
         artifacts.ROOT / name
         for name in ("helpers/artifacts.py", "helpers/machine.py", "helpers/figures/pipeline.py", "tools/run.py")
     ),
 ]
-NOTEBOOKS = ("04", "05", "06", "07", "08", "12")
+NOTEBOOKS = ("00", "04", "05", "06", "07", "08", "12")
 
 
 def conditions(source: str) -> Iterator[str]:

@@ -53,7 +53,7 @@ def list_repo_tree(*given, original=HfApi.list_repo_tree, **named):
         item.lfs = None
         yield item
 HfApi.model_info, HfApi.list_repo_tree = model_info, list_repo_tree
-psutil.virtual_memory = lambda: types.SimpleNamespace(available=20_000_000)
+psutil.virtual_memory = lambda: types.SimpleNamespace(available=20_000_000, total=8_000_000_000)
 """
 
 

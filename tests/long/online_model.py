@@ -19,9 +19,9 @@ from helpers.pipeline import catalogue
 
 STORY = artifacts.ROOT / "data" / "story"
 ANSWERS = (
+    "The plural of mouse is mice, and that of house is houses.",
+    "The chemical symbol for oxygen is O, and water is made of it.",
     "The capital of France is Paris.",
-    "Three colours of the rainbow are red, green and blue.",
-    "A bird is an animal with feathers and wings that can fly.",
 )
 KV_HEADS = 2  # 8 heads of queries on 2 of keys; TinyLlama has 32 on 4
 FADED = slice(3 + 0xF8, 3 + 0x100)  # tokens of bytes that no text holds: weight decay leaves nearly nothing of them
