@@ -187,7 +187,7 @@ def test_a_token_that_may_only_read_rehearses_and_says_why(online):
 def test_a_mirror_without_sizes_and_checksums(online):
     ground, said = online
     text = printed(ground.notebooks["mirror 04"])
-    assert "weights are 9" in text and "matches" not in text and "nothing is proved yet" in text
+    assert "weights are 9" in text and "matches" not in text and "nothing is proved, model.fetch() will do it" in text
     assert "float16" in text and "float32" not in text, "too little memory"
     assert "model.safetensors" in said["mirror"]
 
