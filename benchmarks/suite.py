@@ -1,4 +1,4 @@
-"""The whole suite in a new clone, with a warm cache of pip: environment, lint, tests, notebooks. About 12 minutes."""
+"""The whole suite in a new clone, with a warm cache of pip: environment, lint, tests, notebooks. 20 to 30 minutes."""
 
 from __future__ import annotations
 
