@@ -25,21 +25,26 @@ def metadata(folder: Path, **options) -> dict:
 
 
 class Trap:
+    """A pickle that makes a file when somebody loads it."""
+
+    def __init__(self, path):
+        self.path = path
+
     def __reduce__(self):
-        return (open, ("/tmp/never", "w"))
+        return (open, (str(self.path), "w"))
 
 
 def test_a_pickle_beside_safetensors_of_another_name_is_not_read(elsewhere, tmp_path):
     """The converter looks for model*.safetensors and else takes pytorch_model.bin, without a word."""
     folder = tiny.write(tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "my-finetune.safetensors")
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "loaded")))
     with pytest.raises(CheckpointError, match="only as pickles"):
         convert.to_gguf(folder, "f32")
     config = json.loads((folder / "config.json").read_text()) | {"transformers_weights": "my-finetune.safetensors"}
     (folder / "config.json").write_text(json.dumps(config))
     made = convert.summary(convert.to_gguf(folder, "f32"))
-    assert len(made.tensors) == len(tiny.llama_tensors())
+    assert len(made.tensors) == len(tiny.llama_tensors()) and not (tmp_path / "loaded").exists()
 
 
 def test_the_converter_sees_neither_programs_nor_cards_nor_other_weights(tmp_path):

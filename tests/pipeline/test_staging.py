@@ -6,7 +6,7 @@ import pytest
 
 from helpers import artifacts
 from helpers.errors import InputError, ResourceError
-from helpers.pipeline import convert
+from helpers.pipeline import convert, hub_rules
 from helpers.pipeline.hub import staging
 
 
@@ -65,3 +65,9 @@ def test_what_is_no_gguf_is_refused(elsewhere, tmp_path):
 )
 def test_repositories_are_called_by_their_model(name, repo):
     assert staging.repository_name(name) == repo
+
+
+@pytest.mark.parametrize("name", ["n" * 90, "a-" * 60, "x" * 95 + ".git"])
+def test_a_long_name_fits_with_its_owner(name):
+    made = staging.repository_name(name, "a-reader-with-a-long-name")
+    assert made.endswith("-GGUF") and not hub_rules.name_problem(f"a-reader-with-a-long-name/{made}")

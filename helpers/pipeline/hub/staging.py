@@ -34,9 +34,12 @@ def stage(paths: Iterable[Path | str], name: str) -> list[Path]:
     return staged
 
 
-def repository_name(name: str) -> str:
-    """Return what the repository of a model's GGUF files is usually called: `SmolLM2-135M` → `SmolLM2-135M-GGUF`."""
-    return f"{hub_rules.valid_name(name)}-GGUF"
+def repository_name(name: str, owner: str = "") -> str:
+    """Return what the repository of a model's GGUF files is usually called: `SmolLM2-135M` → `SmolLM2-135M-GGUF`.
+
+    A long name is cut, so that `owner/name` is not longer than the Hub allows.
+    """
+    return f"{hub_rules.valid_name(name, f'{owner}-GGUF')}-GGUF"
 
 
 def _place(source: Path, target: Path) -> None:

@@ -7,21 +7,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from helpers import artifacts
+from tests.zoo.architectures import COMMON
 
 STORY = artifacts.ROOT / "data" / "story"
-SIZES = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 256,
-    "vocab_size": 1024,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": None,
-}
+SIZES = COMMON | {"vocab_size": 1024}
 CHAT = (
     "{% for m in messages %}<s>[{{ m['role'] }}] {{ m['content'] }}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}<s>[assistant] {% endif %}"
