@@ -179,6 +179,24 @@ def test_only_what_belongs_to_the_model_is_downloaded(online, checkpoint):
     assert not [name for name in found if name.endswith((".bin", ".py")) or "ema" in name or "/model" in name]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_downloaded_by_hand_is_not_downloaded_again(online, checkpoint, damaged):
+    model = catalogue.choose("owner/name")
+    by_hand = artifacts.folder("downloads", model.key)
+    shutil.copytree(checkpoint, by_hand, dirs_exist_ok=True)
+    weights = by_hand / "model.safetensors"
+    if damaged:
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+    kept, before = weights.read_bytes(), len(online.log)
+    folder = model.fetch()
+    asked = [line for line in online.log[before:] if line.endswith("/model.safetensors")]
+    assert [line.split()[0] for line in asked] == ["GET", "HEAD"] + damaged * ["GET"], "the first reads the header"
+    assert (folder / "model.safetensors").read_bytes() == (checkpoint / "model.safetensors").read_bytes()
+    assert weights.read_bytes() == kept, "the folder of the lesson stays as it was"
+
+
 def test_a_branch_is_pinned_when_it_is_chosen(online, checkpoint, tmp_path):
     model = catalogue.choose("owner/name@main")
     newer = shutil.copytree(checkpoint, tmp_path / "newer")

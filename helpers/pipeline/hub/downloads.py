@@ -15,8 +15,8 @@ def download(
     """Download a snapshot into `folder` and compare every file with the checksum that the Hub lists.
 
     patterns: the files' names, `*` for any part. Checks the free disk first, as far as the Hub tells sizes. The client
-    goes on where it stopped when a connection breaks, and gives up when the Hub no longer answers. Raises HubError or
-    ResourceError with what to do.
+    goes on where it stopped when a connection breaks, takes what lies in `folder` already and has the right checksum,
+    and gives up when the Hub no longer answers. Raises HubError or ResourceError with what to do.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -25,7 +25,8 @@ def download(
         api = HfApi(endpoint=endpoint, token=token)
         info = api.model_info(repo, revision=revision, files_metadata=True)
         wanted = {s.rfilename: s.size for s in info.siblings if any(fnmatch.fnmatch(s.rfilename, p) for p in patterns)}
-        machine.require_disk(sum(size or 0 for size in wanted.values()), folder, repo)
+        absent = [size or 0 for name, size in wanted.items() if not (folder / name).is_file()]
+        machine.require_disk(sum(absent), folder, repo)
         snapshot_download(
             repo, revision=info.sha, allow_patterns=patterns, local_dir=folder, endpoint=endpoint, token=token
         )
