@@ -67,16 +67,16 @@ def to_gguf(
     return _made(source, outtype, outtype.upper(), (*options, *_without_guessing(source)), metadata)
 
 
-def sixteen_bits(checkpoint: Path | str | Checkpoint) -> Path:
+def sixteen_bits(checkpoint: Path | str | Checkpoint, *, dequantize: bool = False) -> Path:
     """Return the GGUF from which all others are made: F16, or BF16 for a checkpoint with a weight beyond F16's range.
 
     F16 has 3 binary digits more than BF16 and keeps every BF16 weight that it can hold, but for the smallest; and most
-    processors compute with it faster. Raises what `to_gguf` raises.
+    processors compute with it faster. `dequantize` and what is raised: as in `to_gguf`.
     """
     source = checkpoint if isinstance(checkpoint, Checkpoint) else read(Path(checkpoint))
     with contextlib.suppress(CheckpointError):  # what is wrong beside the range is wrong for BF16, too
-        return to_gguf(source, "f16")
-    return to_gguf(source, "bf16")
+        return to_gguf(source, "f16", dequantize=dequantize)
+    return to_gguf(source, "bf16", dequantize=dequantize)
 
 
 def mmproj(checkpoint: Path | str | Checkpoint, outtype: str = "f16") -> Path:
@@ -109,8 +109,8 @@ def _open(checkpoint: Path | str | Checkpoint, dequantize: bool) -> Checkpoint:
     if method in REVERSIBLE and not dequantize:
         raise CheckpointError(
             f"{name} is quantized already ({method}). Its weights can be turned back into floats, but what they lost "
-            "stays lost, and the GGUF's own rounding is added. Convert the base model if you can, or ask for it: "
-            "to_gguf(checkpoint, dequantize=True)."
+            "stays lost, and the GGUF's own rounding is added. Convert the base model if you can, or ask for it by "
+            "dequantize=True, in to_gguf and in sixteen_bits."
         )
     if method in REVERSIBLE:
         converter.warn(name, [f"the weights were {method} once: the GGUF keeps that loss and adds its own"])

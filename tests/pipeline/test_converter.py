@@ -13,7 +13,7 @@ import tiny_checkpoints as tiny
 
 from helpers import artifacts
 from helpers.errors import CheckpointError, InputError, ResourceError
-from helpers.pipeline import convert, converter, llama_tools, origin, view
+from helpers.pipeline import convert, converter, gguf_file, llama_tools, origin, view
 from helpers.pipeline.checkpoint import read
 
 
@@ -337,6 +337,7 @@ def test_a_quantized_checkpoint_is_converted_only_when_asked_for(elsewhere, tmp_
         convert.to_gguf(source, "f32")
     with pytest.warns(converter.ConverterWarning, match=f"{method} once: the GGUF keeps that loss"):
         path = convert.to_gguf(source, "f32", dequantize=True)
+        assert gguf_file.is_whole(convert.sixteen_bits(source, dequantize=True))
     [found] = [t.data for t in gguf.GGUFReader(path).tensors if t.name == "blk.0.ffn_up.weight"]
     assert np.allclose(found, exact, rtol=2**-4, atol=1e-4) and not np.array_equal(found, exact)
 
