@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import re
 import shutil
 import threading
 from collections import Counter
@@ -25,9 +26,7 @@ from helpers.pipeline.shelf import Folder, Shelf, json_object
 MOST = 10_000_000  # bytes of a tokenizer.json that is read for looking; some have 30 million
 AT_ONCE = 8  # headers read at the same time
 PER_TENSOR = 200  # bytes that one tensor takes in a header, a generous guess
-# Bits per weight of the three files that the course makes, and bytes per second of a usual connection.
-MADE = {"F16": 16.0, "Q8_0": 8.5, "Q4_K_M": 4.9}
-CONNECTION = 10e6
+CONNECTION = 10e6  # bytes per second of a usual one
 # Seconds for 10⁹ parameters on two cores, measured at TinyLlama's shape: converting twice, quantizing once.
 SECONDS = 14 + 19 + 60
 
@@ -71,7 +70,7 @@ class Look:
             found.append(("commit", self.commit or "unknown: the Hub names none"))
             found.append(("download", _download(self.files, self.download_bytes)))
         if self.parameters and self.checkpoint.kind != "adapter":
-            found += _needs(self.checkpoint, self.parameters, self.download_bytes or 0)
+            found += _needs(self.checkpoint, self.download_bytes or 0)
         return found + [("note", note) for note in self.notes]
 
     def __str__(self) -> str:
@@ -101,7 +100,7 @@ def at(shelf: Shelf, folder: Path | None = None, known: bool = False) -> Look:
     found = examine(shelf, folder, known)
     notes = list(found.notes)
     card = model_card.head(shelf)
-    notes += _shortages(found.parameters)
+    notes += _shortages(found)
     remote = folder is None
     return Look(
         title=shelf.title,
@@ -172,15 +171,15 @@ def _download(listed: dict[str, int | None], total: int | None) -> str:
     return f"{size} in {len(listed)} files: {', '.join(shown)}{more}"
 
 
-def _needs(found: Checkpoint, parameters: int, download: int) -> list[tuple[str, str]]:
+def _needs(found: Checkpoint, download: int) -> list[tuple[str, str]]:
     """Return what work on the model needs, beside what this machine has."""
     import psutil
 
-    made = {name: parameters * bits / 8 for name, bits in MADE.items()}
+    made = _made(found)
     free = shutil.disk_usage(artifacts.folder()).free
     largest = max((tensor.elements for tensor in found.tensors.values()), default=0)
     memory = psutil.virtual_memory()
-    seconds = SECONDS * parameters / 1e9 * 2 / machine.cores()
+    seconds = SECONDS * found.parameters / 1e9 * 2 / machine.cores()
     time = f"about {_minutes(seconds)} to convert and quantize on {machine.cores()} cores"
     if download:
         time = f"{_minutes(download / CONNECTION)} to download at {size_text(CONNECTION)}/s, {time}"
@@ -198,17 +197,34 @@ def _needs(found: Checkpoint, parameters: int, download: int) -> list[tuple[str,
     ]
 
 
-def _shortages(parameters: int) -> Iterable[str]:
+def _made(found: Checkpoint) -> dict[str, float]:
+    """Return about how many bytes the three files will have that the course makes.
+
+    Where a row is no multiple of 256 weights, Q4_K_M falls back to 5.5 bits, and for the output head (in a tied model
+    that is the embedding) from 6.6 to 8.5.
+    """
+    vocabulary = architectures.text_part(found.config).get("vocab_size")
+    of_words = [name for name, tensor in found.tensors.items() if tensor.shape[:1] == (vocabulary,)]
+    head = max(of_words, key=lambda name: bool(re.search("head|output|embed_out", name)), default="")
+    four_bits = 0.0
+    for name, tensor in found.tensors.items():
+        whole = not tensor.shape or tensor.shape[-1] % 256 == 0
+        four_bits += tensor.elements * ((6.6 if whole else 8.5) if name == head else (4.9 if whole else 5.5))
+    return {"F16": found.parameters * 2, "Q8_0": found.parameters * 8.5 / 8, "Q4_K_M": four_bits / 8}
+
+
+def _shortages(found: Checkpoint) -> Iterable[str]:
     """Say what this machine is too small for; a warning only, since everything here is an estimate."""
     import psutil
 
     total = psutil.virtual_memory().total
-    fitting = [name for name, bits in MADE.items() if parameters * bits / 8 + 0.5e9 <= total]
+    made = _made(found)
+    fitting = [name for name, size in made.items() if size + 0.5e9 <= total]
     if "Q4_K_M" not in fitting:
         yield "no file of this model fits into this machine's memory at once: it will run from disk, very slowly"
     elif "Q8_0" not in fitting:
         yield "Q8_0 does not fit into this machine's memory, Q4_K_M does"
-    if shutil.disk_usage(artifacts.folder()).free < parameters * sum(MADE.values()) / 8:
+    if shutil.disk_usage(artifacts.folder()).free < sum(made.values()):
         yield "the disk is too small for all three files: free some space, or set COURSE_ARTIFACTS"
 
 

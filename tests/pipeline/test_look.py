@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from helpers import artifacts
 from helpers.errors import CheckpointError, CourseError, HubError
-from helpers.pipeline import catalogue, hub, llama_tools, look
+from helpers.pipeline import catalogue, convert, hub, llama_tools, look
+from helpers.pipeline.checkpoint import read
 from helpers.pipeline.hub.reading import Repository
 from helpers.pipeline.rehearsal import RehearsalHub
 
@@ -141,6 +142,16 @@ def test_the_table(offered):
     assert "to convert" in rows["memory"] and "to download" in rows["time"]
     assert "no chat template" in rows["note"]
     assert rows["model"] in seen._repr_html_() and all(name in str(seen) for name in rows)
+
+
+def test_the_sizes_in_the_table_are_those_of_the_files(smollm2, smollm2_f16):
+    """SmolLM2's rows are no multiple of 256, so that Q4_K_M is a fifth larger than its name says; `story`'s are."""
+    story = catalogue.CATALOGUE["story"].fetch()
+    for folder, f16 in ((smollm2, smollm2_f16), (story, convert.to_gguf(story, "f16"))):
+        expected = look._made(read(folder))
+        for kind in ("F16", "Q4_K_M"):
+            file = convert.summary(f16 if kind == "F16" else convert.requantize(f16, kind))
+            assert expected[kind] == pytest.approx(file.tensor_bytes, rel=0.05)
 
 
 def test_what_is_written_by_others_is_escaped(offered, checkpoint):
