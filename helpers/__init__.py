@@ -3,7 +3,7 @@
     folder         notebooks   what it holds
     numbers        01 to 03    number formats, integer quantization, the blocks inside a GGUF; NumPy only
     pipeline       00, 04-07   download, convert, run, publish: from a checkpoint to a published GGUF
-    quality        08          perplexity, KL divergence and agreement, with intervals
+    quality        08, 15      perplexity, KL divergence, with intervals; importance, and bits shared out by measurement
     training       09 to 14    stories, tiny LLaMAs, fake quantization, the models that ship under data/
     compression    11 to 14    pruning, low rank, Kronecker products, distillation
     experiments    10, 12-14   the long sweeps whose results ship under data/

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from helpers.checks.verdict import Verdict
 from helpers.numbers import blocks
+from helpers.training import corpus, stories
 
 ALL = {
     name: check
-    for number in range(15)
+    for number in range(16)
     for name, check in vars(importlib.import_module(f"helpers.checks.nb{number:02}")).items()
     if callable(check) and hasattr(check, "__wrapped__") and not name.startswith("_")
 }
@@ -40,6 +41,23 @@ def _kl(p, q):
 
     p, q = torch.log_softmax(p, dim=-1), torch.log_softmax(q, dim=-1)
     return (p.exp() * (p - q)).sum(dim=-1)
+
+
+def _bought(upgrades, spare, key, skip=True):
+    """What is bought in an order; without `skip` nothing more once something did not fit."""
+    names = []
+    for name in sorted(upgrades, key=lambda name: key(upgrades[name])):
+        if upgrades[name][0] <= spare:
+            names.append(name)
+            spare -= upgrades[name][0]
+        elif not skip:
+            break
+    return names
+
+
+def _held_out():
+    """The stories that decide."""
+    return " ".join(stories.stories(corpus.HELD_OUT_SEED, 5))
 
 
 WRONG = {
@@ -142,6 +160,22 @@ WRONG = {
         0.5,
     ],
     "bits_per_byte": [(1.2 / 3.9, 1.35 / 4.8), (1.2 / 0.693, 1.35 / 0.693), (0.406, 0.444), "B", (1,)],
+    "spend": [
+        lambda upgrades, spare: list(upgrades),
+        lambda upgrades, spare: [],
+        lambda upgrades, spare: _bought(upgrades, spare, key=lambda upgrade: -upgrade[1]),
+        lambda upgrades, spare: _bought(upgrades, spare, key=lambda upgrade: upgrade[0]),
+        lambda upgrades, spare: _bought(upgrades, spare, key=lambda upgrade: -upgrade[1] / upgrade[0], skip=False),
+        5,
+    ],
+    "taken": [
+        lambda points, rate: min(points, key=lambda kind: points[kind][0]),
+        lambda points, rate: min(points, key=lambda kind: points[kind][1]),
+        lambda points, rate: max(points, key=lambda kind: points[kind][1] + rate * points[kind][0]),
+        lambda points, rate: min(points, key=lambda kind: points[kind][1] * points[kind][0]),
+        "Q8_0",
+    ],
+    "calibration_text": ["", "a hare and an otter", "quantize " * 200, _held_out(), 5],
     "fake_round": [
         lambda w, scale: (w / scale).round() * scale,
         lambda w, scale: w,
