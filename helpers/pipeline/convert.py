@@ -25,7 +25,7 @@ from helpers.pipeline import architectures, converter, gguf_file, llama_tools, o
 from helpers.pipeline.checkpoint import Checkpoint, read
 
 summary = gguf_file.summary  # convert.summary(path) is the name the notebooks use
-requantize, TYPES = quantizer.requantize, quantizer.TYPES
+requantize, planned_size, TYPES = quantizer.requantize, quantizer.planned_size, quantizer.TYPES
 
 # What convert_hf_to_gguf.py can write, and its bits per weight for matrices (one-row tensors stay F32).
 OUTTYPES = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}

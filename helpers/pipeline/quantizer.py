@@ -1,90 +1,155 @@
-"""Smaller types from a GGUF of floats, by `llama_model_quantize`: the function behind llama.cpp's `llama-quantize`."""
+"""Smaller types from a GGUF of floats, by `llama_model_quantize`: the function behind llama.cpp's `llama-quantize`.
+
+small = requantize(f16, "Q4_K_M")                               # model-Q4_K_M.gguf
+better = requantize(f16, "IQ2_M", importance=matrix)            # model-imatrix-3fa29c-IQ2_M.gguf
+ours = requantize(f16, "Q3_K_M", importance=matrix, types={"blk.0.attn_v.weight": "Q6_K"})
+planned_size(f16, "IQ2_M", importance=matrix)                   # bytes, without making it
+"""
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import ConversionError, InputError, ResourceError
-from helpers.pipeline import gguf_file
+from helpers.pipeline import gguf_file, guards, quantizer_call, quantizer_layout
 from helpers.pipeline.failures import DISK_FULL
+from helpers.pipeline.quantizer_request import (
+    ALL_TYPES,
+    TYPES,
+    Importance,
+    Request,
+    check_plan,
+    check_request,
+    require_grids_fit,
+)
 
-# What llama_model_quantize can write without an importance matrix.
-TYPES = ("Q8_0 Q6_K Q5_K_M Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_L Q3_K_M Q3_K_S Q2_K").split()
-FLOATS = {"F32", "F16", "BF16"}
+__all__ = ["ALL_TYPES", "TYPES", "Importance", "planned_size", "requantize"]
+
 PART = r"-\d{5}-of-\d{5}$"  # how llama.cpp names the parts of a file: model-00001-of-00003.gguf
 
 
-def requantize(gguf: Path | str, type_name: str = "Q4_K_M", threads: int | None = None) -> Path:
+def requantize(
+    gguf: Path | str,
+    type_name: str = "Q4_K_M",
+    threads: int | None = None,
+    importance: Importance | None = None,
+    types: dict[str, str] | None = None,
+) -> Path:
     """Quantize an F32, F16 or BF16 GGUF to a smaller type and return the new file, made once.
+
+    importance: what weighs errors in each column (`quality.importance`); types below 3 bits need it. types: the type
+    of single tensors by their exact names, `{"blk.0.attn_v.weight": "Q6_K"}`; the others get what llama.cpp's recipe
+    for `type_name` gives them, where 256 does not divide a row a larger one. Both are named in the file's metadata
+    (`quantize.…`), and the types in it are compared with the plan.
 
     The new file lies beside the source and is called like it: `model-F16.gguf` gives `model-Q4_K_M.gguf`. Any other
     source keeps its whole name, `model-BF16-Q4_K_M.gguf`, and so does what the converter writes too,
-    `model-F16-Q8_0.gguf`: two sources do not share a file. A source in parts becomes one file. Runs llama.cpp's
-    quantizer in this process. Raises InputError for an unknown type or a source that is quantized already (a second
-    rounding adds to the first), ConversionError if llama.cpp refuses.
+    `model-F16-Q8_0.gguf`: two sources do not share a file, nor do two importances or choices of types:
+    `model-imatrix-3fa29c-mix-0b7c11-Q4_K_M.gguf`. A source in parts becomes one file. Runs llama.cpp's
+    quantizer in this process. Raises InputError for an unknown type, a source that is quantized already (a second
+    rounding adds to the first), and what would end the process or be ignored; ConversionError if llama.cpp refuses.
     """
-    import llama_cpp
-
-    if type_name not in TYPES:
-        raise InputError(f"Unknown quantization type {type_name!r}. Choose one of: {', '.join(TYPES)}.")
-    source = gguf_file.summary(gguf)
-    gguf = source.path  # the first part, whichever was given
-    if not set(source.types) <= FLOATS:
-        raise InputError(
-            f"{gguf.name} is quantized already ({source.main_type}). Quantizing twice adds the errors of both. "
-            "Start from the F16 file: to_gguf(checkpoint, 'f16')."
-        )
-    stem = re.sub(PART, "", gguf.stem)
-    stem = stem if type_name == "Q8_0" else re.sub(r"-F16$", "", stem)
-    path = gguf.with_name(f"{stem}-{type_name}.gguf")
+    threads = guards.thread_count(threads, machine.cores())
+    request = _request(gguf, type_name, importance, types)
+    path = _path(request)
     with artifacts.locked(path):
-        recipe = repr(
-            ("quantized", artifacts.stamp(*(getattr(source, "parts", ()) or (gguf,))), type_name, llama_cpp.__version__)
-        )
+        recipe = request.recipe()
         if not (artifacts.Note.read(path, recipe) and gguf_file.is_whole(path)):
             artifacts.Note.forget(path)
-            _requantize(gguf, source, type_name, path, threads)
+            _make(request, path, threads)
             artifacts.Note.write(path, recipe)
     return path
 
 
-def _requantize(gguf: Path, source: gguf_file.Summary, type_name: str, path: Path, threads: int | None) -> None:
-    import ctypes
+def planned_size(
+    gguf: Path | str,
+    type_name: str = "Q4_K_M",
+    importance: Importance | None = None,
+    types: dict[str, str] | None = None,
+) -> int:
+    """Return how many bytes the file of `requantize` with these arguments would have, by a dry run of llama.cpp.
 
-    import llama_cpp
+    Takes milliseconds for a small model. Raises what `requantize` raises for its arguments.
+    """
+    request = _request(gguf, type_name, importance, types)
+    return quantizer_layout.file_bytes(request.source, _plan(request), request.metadata())
+
+
+def _request(gguf, type_name, importance, types) -> Request:
+    request = Request(gguf_file.summary(gguf), type_name, importance, dict(types or {}))
+    check_request(request)
+    return request
+
+
+def _path(request: Request) -> Path:
+    source = request.source.path  # the first part, whichever was given
+    stem = re.sub(PART, "", source.stem)
+    stem = stem if request.type_name == "Q8_0" else re.sub(r"-F16$", "", stem)
+    return source.with_name("-".join([stem, *request.labels(), request.type_name]) + ".gguf")
+
+
+def _plan(request: Request) -> dict[str, str]:
+    """Return the type that each tensor is going to have, checked against the request."""
+    failed, log = quantizer_call.run(request, None, threads=1)
+    if failed:
+        raise _refused(request, log)
+    plan = quantizer_call.planned_types(log)
+    if plan.keys() != {tensor.name for tensor in request.source.tensors}:
+        raise ConversionError(
+            f"llama.cpp's plan for {request.source.path.name} lists {len(plan):,} tensors, the file has "
+            f"{len(request.source.tensors):,}. Its messages are not what this course reads. Install the pinned "
+            "llama-cpp-python: python -m helpers.install."
+        )
+    check_plan(request, plan)
+    return plan
+
+
+def _make(request: Request, path: Path, threads: int) -> None:
     from tqdm.auto import tqdm
 
-    from helpers.pipeline import runtime
-
-    machine.require_disk(source.file_bytes * 0.55, path.parent, path.name)
+    source = request.source
+    plan = _plan(request)
+    n_bytes = quantizer_layout.file_bytes(source, plan, request.metadata())
+    machine.require_disk(n_bytes, path.parent, path.name)
     largest = max(tensor.elements for tensor in source.tensors)
-    machine.require_memory(0.3e9 + 8 * largest, f"quantizing {gguf.name}")
-
-    parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{type_name}")
-    parameters.nthread = threads or machine.cores()
+    machine.require_memory(0.3e9 + 8 * largest, f"quantizing {source.path.name}")
+    require_grids_fit(request, plan)
     with artifacts.making(path) as temporary:
-        with tqdm(total=len(source.tensors), desc=f"quantizing to {type_name}", unit="tensor") as bar:
+        with tqdm(total=len(source.tensors), desc=f"quantizing to {request.type_name}", unit="tensor") as bar:
 
             def on_line(text: str) -> None:
                 if done := re.search(r"\[\s*(\d+)/\s*\d+\]", text):
                     bar.update(int(done[1]) - bar.n)
 
-            with runtime.log_to(on_line) as log:
-                failed = llama_cpp.llama_model_quantize(
-                    os.fsencode(gguf), os.fsencode(temporary), ctypes.byref(parameters)
-                )
-        if failed and re.search(DISK_FULL, "".join(log)):
-            raise ResourceError(
-                f"The disk filled up while quantizing {gguf.name}. The unfinished file was deleted. Free some space or "
-                "set COURSE_ARTIFACTS to a folder on a larger disk."
-            )
+            failed, log = quantizer_call.run(request, temporary, threads, on_line)
         if failed:
-            last = next((line.strip() for line in reversed(log) if line.strip()), "nothing")
+            raise _refused(request, log)
+        made = {tensor.name: tensor.type for tensor in gguf_file.summary(temporary).tensors}
+        if other := {name: (kind, made.get(name)) for name, kind in plan.items() if made.get(name) != kind}:
+            name, (wanted, found) = next(iter(other.items()))
             raise ConversionError(
-                f"llama.cpp could not quantize {gguf.name} to {type_name}. It said: {last}. "
-                "Convert the checkpoint again and retry."
+                f"{len(other)} tensors of {path.name} have other types than planned: {name} is {found}, not {wanted}. "
+                "llama.cpp did something else than it announced, and the file was deleted. Run the cell again."
             )
+
+
+def _refused(request: Request, log: list[str]) -> ConversionError | InputError | ResourceError:
+    """Return the error that llama.cpp's last words mean."""
+    name, said = request.source.path.name, "".join(log)
+    if re.search(DISK_FULL, said):
+        return ResourceError(
+            f"The disk filled up while quantizing {name}. The unfinished file was deleted. Free some space or "
+            "set COURSE_ARTIFACTS to a folder on a larger disk."
+        )
+    if damaged := re.search(r"tensor '(.+)' has invalid data", said):
+        return InputError(
+            f"{damaged[1]} in {name} holds NaN or infinite numbers. The checkpoint is damaged or its training "
+            "diverged. Take another one."
+        )
+    last = next((line.strip() for line in reversed(log) if line.strip()), "nothing")
+    return ConversionError(
+        f"llama.cpp could not quantize {name} to {request.type_name}. It said: {last}. "
+        "Convert the checkpoint again and retry."
+    )
