@@ -1,0 +1,93 @@
+"""Look on while a model reads: every product of a weight matrix with its inputs, through llama.cpp's own callback.
+
+    with watched(llm, names, show) as read:       # show(name, node) for each product with a tensor of these names
+        read(ids)                                 # one window of ids, logits asked for of every token
+
+The logits of every token matter: in its last layer llama.cpp computes only the rows that somebody asked for, and a
+watcher would see one row of each window there, without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.errors import InputError
+from helpers.quality import ggml_tensor
+from helpers.quality.ggml_tensor import MUL_MAT, MUL_MAT_ID, Tensor
+
+if TYPE_CHECKING:
+    from llama_cpp import Llama
+
+
+@contextlib.contextmanager
+def watched(
+    llm: Llama, names: Collection[str], show: Callable[[str, Tensor], None]
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that runs one window of ids (int32) through an open model, each from an empty memory.
+
+    While it runs, `show(name, node)` gets every product with a weight of these names: `node.source(0)` is the weight,
+    `node.source(1)` the inputs in F32, and of MUL_MAT_ID `node.source(2)` the experts chosen. What it raises, Ctrl-C
+    included, comes out of the function: an exception cannot pass through C. The model's context gives the size of a
+    window; it gets a second context beside it, because the callback is chosen when one is made.
+    """
+    import llama_cpp
+
+    ggml_tensor.library()
+    raised: list[BaseException] = []
+
+    def look(address: int, ask: bool, _) -> bool:
+        """Tell whether this node is wanted (`ask`), or show it once it is computed and its inputs are still there."""
+        try:
+            node = Tensor.from_address(address)
+            if raised or node.op not in (MUL_MAT, MUL_MAT_ID) or node.source(1).type != ggml_tensor.F32:
+                return False
+            name = node.source(0).text
+            if name in names and not ask:
+                show(name, node)
+            return name in names
+        except BaseException as error:
+            raised.append(error)
+            return False
+
+    settings = type(llm.context_params).from_buffer_copy(llm.context_params)
+    settings.cb_eval = llama_cpp.ggml_backend_sched_eval_callback(look)
+    window = settings.n_ctx
+    batch = context = None
+
+    def read(ids: np.ndarray) -> None:
+        batch.n_tokens = len(ids)
+        np.ctypeslib.as_array(batch.token, (window,))[: len(ids)] = ids
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
+        failed = llama_cpp.llama_decode(context, batch)
+        llama_cpp.llama_synchronize(context)
+        if raised:
+            raise raised.pop()
+        if failed:
+            raise InputError(
+                f"llama.cpp could not run a window of {len(ids)} tokens. Memory may be short. Use a smaller window or "
+                "close other programs."
+            )
+
+    try:
+        context = llama_cpp.llama_init_from_model(llm.model, settings)
+        if not context:
+            raise InputError(
+                f"llama.cpp could not make a second context of {window} tokens. Memory may be short. Use a smaller "
+                "window or close other programs."
+            )
+        batch = llama_cpp.llama_batch_init(window, 0, 1)
+        np.ctypeslib.as_array(batch.pos, (window,))[:] = np.arange(window)
+        np.ctypeslib.as_array(batch.n_seq_id, (window,))[:] = 1
+        np.ctypeslib.as_array(batch.logits, (window,))[:] = 1
+        for i in range(window):
+            batch.seq_id[i][0] = 0
+        yield read
+    finally:
+        if batch is not None:
+            llama_cpp.llama_batch_free(batch)
+        if context:
+            llama_cpp.llama_free(context)
