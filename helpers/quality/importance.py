@@ -72,8 +72,8 @@ class Importance:
         """
         if name not in self.sums:
             raise InputError(
-                f"No importance was recorded of {name!r:.80}. It is no tensor of this model, or none that is multiplied "
-                "with inputs. See importance.names."
+                f"No importance was recorded of {name!r:.80}. It is no tensor of this model, or its inputs are not "
+                "multiplied with it. See importance.names."
             )
         sums, counts = self.sums[name].astype(np.float64), self.counts[name]
         if not counts.any():

@@ -43,13 +43,13 @@ class Squares:
         for name in sums:
             if not np.isfinite(sums[name]).all():
                 raise InputError(
-                    f"The inputs of {name} in {model} are NaN or infinite. Its weights are damaged, or overflow in this "
-                    "format. Make the file again, from BF16 or FP32 weights."
+                    f"The inputs of {name} in {model} are NaN or infinite. Its weights are damaged, or overflow in "
+                    "this format. Make the file again, from BF16 or FP32 weights."
                 )
             if not counts[name].sum() or counts[name].sum() % self.tokens:
                 raise InputError(
-                    f"{name} saw {counts[name].sum():,} inputs in a window of {self.tokens}. llama.cpp left some tokens "
-                    "of this architecture out, so the sums would mean nothing. Record another model."
+                    f"{name} saw {counts[name].sum():,} inputs in a window of {self.tokens}. llama.cpp left some "
+                    "tokens of this architecture out, so the sums would mean nothing. Record another model."
                 )
         if not sums:
             raise InputError(
