@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.errors import InputError
+from helpers.pipeline import runtime
 from helpers.quality import ggml_tensor
 from helpers.quality.ggml_tensor import MUL_MAT, MUL_MAT_ID, Tensor
 
@@ -73,7 +74,8 @@ def watched(
             )
 
     try:
-        context = llama_cpp.llama_init_from_model(llm.model, settings)
+        with runtime.log_to():
+            context = llama_cpp.llama_init_from_model(llm.model, settings)
         if not context:
             raise InputError(
                 f"llama.cpp could not make a second context of {window} tokens. Memory may be short. Use a smaller "
