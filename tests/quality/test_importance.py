@@ -95,7 +95,9 @@ def test_weights_are_means_and_never_zero():
     first, dead, absent = seen.weights("a").reshape(3, 4)
     assert first.tolist() == pytest.approx([0.5, 1.5, importance.FLOOR * 1, 2])
     assert dead.tolist() == [1, 1, 1, 1], "an expert that only ever saw zeros"
-    assert absent.tolist() == pytest.approx([11 / 6, 11 / 6 + 2 / 6, 5 / 6, 9 / 6], rel=1), "never chosen: as the others"
+    assert absent.tolist() == pytest.approx([11 / 6, 11 / 6 + 2 / 6, 5 / 6, 9 / 6], rel=1), (
+        "never chosen: as the others"
+    )
     assert absent.min() > 0 and absent.dtype == np.float32
     nothing = importance.Importance({"a": sums * 0}, {"a": np.array([0, 0, 0])}, (), 8, 1)
     assert nothing.weights("a").tolist() == [1] * 12
@@ -327,6 +329,10 @@ def test_texts_by_path_and_by_hand(tmp_path):
 
 
 def test_what_scoring_refuses_is_refused(story_f16):
-    for text, window, error in ((" ", 128, "text is empty"), ("x", 128, "whole window"), ("x", 7, "window of 7 tokens")):
+    for text, window, error in (
+        (" ", 128, "text is empty"),
+        ("x", 128, "whole window"),
+        ("x", 7, "window of 7 tokens"),
+    ):
         with pytest.raises((InputError, ResourceError), match=error):
             importance.collect(story_f16, text, window=window)
