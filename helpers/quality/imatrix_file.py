@@ -17,7 +17,7 @@ from helpers.errors import InputError
 from helpers.pipeline import gguf_header
 
 Content = tuple[dict[str, np.ndarray], dict[str, np.ndarray], tuple[str, ...], int, int]
-OLD_WINDOW = 512  # llama-imatrix's own: the older format does not say how long its windows were
+WINDOW = 512  # llama-imatrix's own, for files that do not say it: the older format, and forks
 
 
 def write(path: Path, sums: dict, counts: dict, datasets: tuple[str, ...], window: int, windows: int) -> Path:
@@ -85,7 +85,8 @@ def _read_gguf(path: Path) -> Content:
         counts[name] = np.rint(both[1].ravel()).astype(np.int64)
         sums[name] = both[0].reshape(counts[name].size, -1).copy()
     datasets = tuple(text for text in metadata.get("imatrix.datasets", ()) if text)
-    return sums, counts, datasets, metadata.get("imatrix.chunk_size", 0), metadata.get("imatrix.chunk_count", 0)
+    window, windows = (metadata.get(f"imatrix.chunk_{what}") for what in ("size", "count"))
+    return sums, counts, datasets, window or WINDOW, windows or 0
 
 
 def _write_old(path: Path, sums: dict, counts: dict, datasets: tuple[str, ...], window: int, windows: int) -> None:
@@ -125,7 +126,7 @@ def _read_old(path: Path) -> Content:
         name = take(number()).decode(errors="replace")
         calls, values = number(), number()
         means = np.frombuffer(take(4 * values), "<f4") / np.float32(max(calls, 1))
-        counts[name] = np.array([max(calls, 1) * OLD_WINDOW])
+        counts[name] = np.array([max(calls, 1) * WINDOW])
         sums[name] = (means * np.float32(counts[name][0]))[None]
     if not sums:
         raise InputError(
@@ -133,4 +134,4 @@ def _read_old(path: Path) -> Content:
         )
     windows = number() if place < len(data) else 0
     text = take(number()).decode(errors="replace") if place < len(data) else ""
-    return sums, counts, (text,) if text else (), OLD_WINDOW, windows
+    return sums, counts, (text,) if text else (), WINDOW, windows
