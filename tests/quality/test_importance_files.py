@@ -1,4 +1,4 @@
-"""llama-imatrix's two formats: what is written reads back, bytes lie where llama.cpp looks for them, damage is noticed."""
+"""llama-imatrix's two formats: what is written reads back, bytes lie where llama.cpp looks, damage is noticed."""
 
 import struct
 
