@@ -201,11 +201,7 @@ def test_a_window_of_which_some_tokens_are_missing(story_f16, elsewhere, monkeyp
     """Without logits of every token the last layer sees one row: the trap that nothing else would notice."""
     import llama_cpp
 
-    def only_the_last(*arguments):
-        batch = init(*arguments)
-        return batch
-
-    init, decode = llama_cpp.llama_batch_init, llama_cpp.llama_decode
+    decode = llama_cpp.llama_decode
 
     def fewer(context, batch):
         np.ctypeslib.as_array(batch.logits, (batch.n_tokens,))[:-1] = 0
