@@ -29,6 +29,11 @@ def test_differences_are_found():
     assert len(peer.differences(importance(), importance(**{peer.TIED: row}))) == 1
 
 
+def test_other_means_are_found():
+    assert peer.other_weights(importance(), importance(2, counts=8)) == []
+    assert peer.other_weights(importance(), importance(2)) == ["a"]
+
+
 def test_without_a_compiler_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(peer, "FOLDER", tmp_path)
     monkeypatch.setattr(peer.shutil, "which", lambda tool: None if tool == "cmake" else tool)
