@@ -86,7 +86,7 @@ def compare(
             losses.append(scoring.losses_of(logits, targets))
             theirs = base.codes[i * model.count : (i + 1) * model.count]
             scoring.encode(logits, out=codes)
-            divergences.append(_divergence(theirs, codes))
+            divergences.append(divergence(theirs, codes))
             agreements.append(theirs.argmin(axis=1) == codes.argmin(axis=1))
         run = Perplexity(file.path.stem, model.windows, model.checked(np.stack(losses)), base.bytes)
     return Comparison(run, base, np.stack(divergences), np.stack(agreements))
@@ -126,7 +126,7 @@ def bootstrap(values: np.ndarray, rounds: int = 10_000, seed: int = 0) -> tuple[
     return float(interval.low), float(interval.high)
 
 
-def _divergence(reference_codes: np.ndarray, candidate_codes: np.ndarray) -> np.ndarray:
+def divergence(reference_codes: np.ndarray, candidate_codes: np.ndarray) -> np.ndarray:
     """Return KL(reference ‖ candidate) of each row, in nats: Σ p · (log p − log q).
 
     Both come from codes of the same kind, so that a file compared with itself gives exactly 0.

@@ -117,7 +117,16 @@ def checkpoint_perplexity(checkpoint: str | Path, like: Perplexity) -> Perplexit
 class Scorer:
     """A GGUF opened for scoring one text: its windows, and the logits of their second halves."""
 
-    def __init__(self, gguf: str | Path, text: str | Iterable[str], window: int, most: int | None, threads: int | None):
+    def __init__(
+        self,
+        gguf: str | Path,
+        text: str | Iterable[str],
+        window: int,
+        most: int | None,
+        threads: int | None,
+        **options,
+    ):
+        """`options` go to `runtime.load`."""
         text = documents(text)
         if not "".join(text).strip():
             raise InputError("The text is empty. There is nothing to predict. Pass a text of a few thousand words.")
@@ -133,7 +142,7 @@ class Scorer:
         self.first, self.count = window // 2, window - 1 - window // 2
         needed = 2 * 4 * (window // 2) * self.vocabulary_size  # llama.cpp's logits and our working copy
         machine.require_memory(file.file_bytes + needed + 0.2e9, f"scoring {self.path.name} with windows of {window}")
-        self.llm = runtime.load(self.path, n_ctx=window, threads=threads, n_batch=window, n_ubatch=window)
+        self.llm = runtime.load(self.path, n_ctx=window, threads=threads, n_batch=window, n_ubatch=window, **options)
         try:
             self.windows = self._windows(text, window, most)
         except BaseException:
@@ -167,8 +176,11 @@ class Scorer:
             windows[:, 0] = start
         return windows
 
-    def scored(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (logits, targets) of each window: (scored, vocabulary) float32, valid until the next one, and ids."""
+    def scored(self, quiet: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (logits, targets) of each window: (scored, vocabulary) float32, valid until the next one, and ids.
+
+        `quiet` leaves the progress bar out, for callers that score many times and show one of their own.
+        """
         import llama_cpp
         from tqdm.auto import tqdm
 
@@ -184,7 +196,7 @@ class Scorer:
             wanted[:] = 0
             wanted[self.first : -1] = 1  # the last token's prediction lies outside the window
             for ids in tqdm(
-                self.windows, desc=f"scoring {self.path.stem}", unit="window", disable=len(self.windows) < 3
+                self.windows, desc=f"scoring {self.path.stem}", unit="window", disable=quiet or len(self.windows) < 3
             ):
                 np.ctypeslib.as_array(batch.token, (window,))[:] = ids
                 llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.llm.ctx), True)

@@ -46,7 +46,7 @@ def test_divergence_against_float64():
     scoring.encode(a, codes[0])
     scoring.encode(b, codes[1])
     p, q = (x.astype(np.float64) - np.log(np.exp(x.astype(np.float64)).sum(axis=1, keepdims=True)) for x in (a, b))
-    assert np.allclose(evaluate._divergence(*codes), (np.exp(p) * (p - q)).sum(axis=1), rtol=1e-3)
+    assert np.allclose(evaluate.divergence(*codes), (np.exp(p) * (p - q)).sum(axis=1), rtol=1e-3)
 
 
 @given(st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=50), st.integers(0, 10**6))
@@ -56,7 +56,7 @@ def test_divergence_is_never_negative_and_0_for_equals(values, seed):
     codes = [np.empty(a.shape, np.uint16) for _ in range(2)]
     scoring.encode(a, codes[0])
     scoring.encode(b, codes[1])
-    assert evaluate._divergence(*codes)[0] >= 0 and evaluate._divergence(codes[0], codes[0])[0] == 0
+    assert evaluate.divergence(*codes)[0] >= 0 and evaluate.divergence(codes[0], codes[0])[0] == 0
 
 
 def by_hand(values, rounds=10_000, seed=0) -> tuple[float, float]:

@@ -1,0 +1,97 @@
+"""What every tensor would cost in every type: bytes, and KL divergence, measured or estimated from what was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors that are exchanged together: the same matrix in neighbouring layers, or one tensor alone."""
+
+    label: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Prices of a model's tensors, by tensor and type.
+
+    sizes: bytes. kl: nats per token that the model loses if this tensor alone has that type and all others are as in
+    `around`, which loses `base` itself: 0 and the unchanged model, or another mix. `rest` is what the file takes beside
+    these tensors. measured: (group's label, type) → KL of each window, (windows,).
+    """
+
+    model: str
+    sizes: dict[str, dict[str, int]]
+    kl: dict[str, dict[str, float]]
+    rest: int
+    around: dict[str, str]
+    base: float
+    measured: dict[tuple[str, str], np.ndarray]
+
+    def bytes(self, types: dict[str, str]) -> int:
+        """Return the bytes of a file with these types."""
+        return self.rest + sum(self.sizes[name][kind] for name, kind in types.items())
+
+    def predicted(self, types: dict[str, str]) -> float:
+        """Return the KL of a file with these types, if prices add up."""
+        return self.base + sum(self.kl[name][kind] for name, kind in types.items())
+
+
+def groups_of(names: Sequence[str], most: int | None = None) -> list[Group]:
+    """Divide a model's tensors into at most about `most` groups; without it, each is one.
+
+    The same matrix of neighbouring layers shares a group: there are as many bands of layers as fit.
+    """
+    if most is None or len(names) <= most:
+        return [Group(name.removesuffix(".weight"), (name,)) for name in names]
+    layers = {name: re.fullmatch(r"blk\.(\d+)\.(.+)\.weight", name) for name in names}
+    depth = 1 + max(int(found[1]) for found in layers.values() if found)
+    roles = {found[2] for found in layers.values() if found}
+    alone = sum(found is None for found in layers.values())
+    bands = max(1, min(depth, (most - alone) // len(roles)))
+    groups: dict[str, list[str]] = {}
+    for name, found in layers.items():
+        if found:
+            band = int(found[1]) * bands // depth
+            first, last = (-(-edge * depth // bands) for edge in (band, band + 1))
+            label = f"{found[2]} {first}" if last - first == 1 else f"{found[2]} {first} to {last - 1}"
+        else:
+            label = name.removesuffix(".weight")
+        groups.setdefault(label, []).append(name)
+    return [Group(label, tuple(members)) for label, members in groups.items()]
+
+
+def spread(group: Group, kinds: Iterable[str], measured: dict[str, float], errors: dict[str, dict[str, float]]) -> dict:
+    """Return tensor → type → KL, from the KL of a whole group in some types and each tensor's weighted error in all.
+
+    A type that was not measured gets its price by its error: on a line through the measured ones (both in logarithms),
+    and in proportion outside of them. A group's price is divided among its tensors by their errors.
+    """
+    of_group = {kind: sum(errors[name][kind] for name in group.names) for kind in kinds}
+    known = sorted((of_group[kind], kl) for kind, kl in measured.items() if of_group[kind] > 0 and kl > 0)
+    prices: dict[str, dict[str, float]] = {name: {} for name in group.names}
+    for kind in kinds:
+        total = measured[kind] if kind in measured else _between(of_group[kind], known)
+        for name in group.names:
+            share = errors[name][kind] / of_group[kind] if of_group[kind] > 0 else 0
+            prices[name][kind] = total * (share if len(group.names) > 1 else 1)
+    return prices
+
+
+def _between(error: float, known: list[tuple[float, float]]) -> float:
+    """Return the price of an error from measured (error, price) pairs in ascending order."""
+    if error <= 0 or not known:
+        return 0.0
+    (low, first), (high, last) = known[0], known[-1]
+    if error <= low:
+        return first * error / low
+    if error >= high:
+        return last * error / high
+    x, y = np.log(known).T
+    return float(np.exp(np.interp(np.log(error), x, y)))
