@@ -26,7 +26,9 @@ def possible(name: str, columns: int, kinds: tuple[str, ...], weighted: bool) ->
     fitting = []
     for kind in kinds:
         block, _ = _layout(kind)
-        refused = (kind in NEEDS_IMPORTANCE and not weighted) or (name.startswith("token_embd") and kind in NO_EMBEDDING)
+        refused = (kind in NEEDS_IMPORTANCE and not weighted) or (
+            name.startswith("token_embd") and kind in NO_EMBEDDING
+        )
         if columns % block == 0 and not refused:
             fitting.append(kind)
     return tuple(fitting)
@@ -56,7 +58,10 @@ def error(tensor: Stored, experts: int, kind: str, importance: np.ndarray | None
     wanted = max(experts, SAMPLE // columns)
     total = seen = 0
     for start, x, weights in slabs(tensor, experts, importance):
-        keep = np.arange(start, start + len(x)) * wanted // rows != np.arange(start - 1, start + len(x) - 1) * wanted // rows
+        keep = (
+            np.arange(start, start + len(x)) * wanted // rows
+            != np.arange(start - 1, start + len(x) - 1) * wanted // rows
+        )
         if not (keep := keep if wanted < rows else np.ones(len(x), bool)).any():
             continue
         x = np.ascontiguousarray(x[keep])

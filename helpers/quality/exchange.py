@@ -44,11 +44,14 @@ class Exchange(Scorer):
                 f"{file.path.name} holds {', '.join(sorted(file.types))}. Tensors are exchanged in a model of F16 or "
                 "F32 numbers. Convert the checkpoint with to_gguf(checkpoint, 'f16')."
             )
-        super().__init__(file.path, text, window, most, threads, use_mmap=False)
+        super().__init__(file.path, text, window, None, threads, use_mmap=False)
         try:
             # Prices are no report: nearly all tokens count, as more of them say more than a longer past does.
+            spread = np.linspace(0, len(self.windows) - 1, most or len(self.windows)).round().astype(int)
+            self.windows = self.windows[np.unique(spread)]
             self.first, self.count = window // 8, window - 1 - window // 8
             self.threads = threads or machine.cores()
+            self.files, self.file_bytes = file.parts or (file.path,), file.file_bytes
             self.tensors = {tensor.name: tensor for tensor in file.tensors}
             self.originals = {tensor.name: tensor for tensor in stored.tensors(file.path)}
             self._places = _places(self.llm, self.tensors)

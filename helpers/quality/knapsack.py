@@ -1,13 +1,13 @@
 """Who gets which type, if all together may take so many bytes, or may cost so much: a knapsack.
 
-A price λ in nats per byte decides each tensor alone: it takes the type with the least KL + λ · bytes. Going down with λ,
-one tensor after the other moves to its next larger type on the lower convex hull of its (bytes, KL) points, the one
-that saves most KL for each byte first. So one sort gives the mixes of every λ. Between two of them some bytes stay
-unused; single steps that still fit use them.
+`table[b]` is the least KL that some tensors can have together in b units of bytes. One more tensor makes a new table
+out of the old one: in each of its types it takes some units and leaves the rest to the others. When every tensor was
+there, the best mix of every size can be read off, backwards, from who took how many.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ import numpy as np
 from helpers.artifacts import size_text
 from helpers.errors import InputError
 from helpers.quality.costs import Costs
+
+UNITS = 8192  # sizes are told apart this finely
 
 
 @dataclass(frozen=True)
@@ -26,117 +28,75 @@ class Mix:
     predicted: float
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A tensor goes to a larger type: what that takes, and what it saves."""
-
-    name: str
-    kind: str
-    bytes: int
-    saved: float
-
-
 def choose(costs: Costs, budget: float | None = None, target: float | None = None) -> Mix:
     """Return the mix with the least predicted KL in at most `budget` bytes, or the smallest with at most `target` nats.
 
     Raises InputError if the budget is too small for any mix, the target too low, or not exactly one of both is given.
     """
     if (budget is None) == (target is None):
-        raise InputError("A mix needs one limit. It is the best of a size or the smallest of a KL. Pass budget or target.")
-    types, steps = _start(costs), _steps(costs)
-    n_bytes, kl = costs.bytes(types), costs.predicted(types)
-    if budget is not None and n_bytes > budget:
         raise InputError(
-            f"No mix of {costs.model} fits into {size_text(budget)}. In the smallest types it takes "
-            f"{size_text(n_bytes)}. Allow more bytes, or measure smaller types."
+            "A mix has one limit. It is the best of its size or the smallest of its KL. Pass either budget or target."
         )
-    full: set[str] = set()  # tensors whose next step did not fit: the ones after it must wait
-    for step in steps:
-        if target is not None and kl <= target:
-            break
-        if step.name in full:
-            continue
-        if budget is not None and n_bytes + step.bytes > budget:
-            full.add(step.name)
-            continue
-        types[step.name], n_bytes, kl = step.kind, n_bytes + step.bytes, kl - step.saved
-    if target is not None and kl > target:
+    smallest, largest = (costs.rest + sum(f(s.values()) for s in costs.sizes.values()) for f in (min, max))
+    if budget is not None and budget < smallest:
         raise InputError(
-            f"No mix of {costs.model} has a KL of at most {target:.3g} nats. The largest types give {kl:.3g}. "
-            "Allow more, or measure larger types."
+            f"No mix of {costs.model} fits into {size_text(budget)}. In its smallest types it takes "
+            f"{size_text(smallest)}. Allow more bytes, or measure smaller types."
         )
-    types = _filled(costs, types, budget) if budget is not None else _trimmed(costs, types, target)
-    return Mix(types, costs.bytes(types), costs.predicted(types))
+    table = _Table(costs, smallest, largest if budget is None else min(budget, largest))
+    if budget is not None:
+        return next(mix for mix in map(table.mix, reversed(range(table.units))) if mix.bytes <= budget)
+    reached = np.flatnonzero(costs.base + table.least <= target)
+    if not len(reached):
+        raise InputError(
+            f"No mix of {costs.model} has a KL of at most {target:.3g} nats. Its best types give "
+            f"{costs.base + table.least[-1]:.3g}. Allow more, or measure larger types."
+        )
+    return table.mix(int(reached[0]))
 
 
 def pareto(costs: Costs, points: int = 60) -> list[Mix]:
     """Return the best mixes of about `points` sizes, from the smallest file to the largest."""
-    types, steps = _start(costs), _steps(costs)
-    n_bytes, kl = costs.bytes(types), costs.predicted(types)
-    last = n_bytes + sum(step.bytes for step in steps)
-    curve, apart = [Mix(dict(types), n_bytes, kl)], (last - n_bytes) / max(1, points - 1)
-    for i, step in enumerate(steps):
-        types[step.name], n_bytes, kl = step.kind, n_bytes + step.bytes, kl - step.saved
-        if n_bytes - curve[-1].bytes >= apart or i == len(steps) - 1:
-            curve.append(Mix(dict(types), n_bytes, kl))
+    smallest, largest = (costs.rest + sum(f(s.values()) for s in costs.sizes.values()) for f in (min, max))
+    table = _Table(costs, smallest, largest)
+    curve = []
+    for i in np.linspace(0, table.units - 1, points).round().astype(int):
+        mix = table.mix(int(i))
+        if not curve or mix.bytes > curve[-1].bytes and mix.predicted < curve[-1].predicted:
+            curve.append(mix)
     return curve
 
 
-def _start(costs: Costs) -> dict[str, str]:
-    """Return each tensor's smallest type, the better of two that are equally small."""
-    return {n: min(sizes, key=lambda k: (sizes[k], costs.kl[n][k])) for n, sizes in costs.sizes.items()}  # noqa: B023
+class _Table:
+    """The least KL for every number of units between the smallest file and `largest` bytes: `least`, (units,).
 
+    Sizes are rounded to units, up or down, so that over many tensors nothing is lost or won.
+    """
 
-def _steps(costs: Costs) -> list[_Step]:
-    """Return all steps along the tensors' lower convex hulls, the best saving for each byte first."""
-    steps = []
-    for name, sizes in costs.sizes.items():
-        kl = costs.kl[name]
-        hull: list[str] = []
-        for kind in sorted(sizes, key=lambda k: (sizes[k], kl[k])):  # noqa: B023
-            if hull and kl[kind] >= kl[hull[-1]]:
-                continue
-            while len(hull) > 1 and _slope(sizes, kl, hull[-2], hull[-1]) <= _slope(sizes, kl, hull[-1], kind):
-                hull.pop()
-            hull.append(kind)
-        steps += [
-            _Step(name, after, sizes[after] - sizes[before], kl[before] - kl[after])
-            for before, after in zip(hull, hull[1:], strict=False)
-        ]
-    return sorted(steps, key=lambda step: -step.saved / step.bytes)  # stable: a tensor's own steps keep their order
+    def __init__(self, costs: Costs, smallest: int, largest: float):
+        self.costs = costs
+        extra = {n: {k: size - min(sizes.values()) for k, size in sizes.items()} for n, sizes in costs.sizes.items()}
+        unit = math.gcd(*(int(size) for sizes in extra.values() for size in sizes.values())) or 1
+        unit = max(unit, (largest - smallest) / UNITS)
+        self.units = int((largest - smallest) / unit) + 1
+        self._taken = {n: {k: round(size / unit) for k, size in sizes.items()} for n, sizes in extra.items()}
+        self._chosen: dict[str, np.ndarray] = {}
+        self.least = np.zeros(self.units)
+        for name, taken in self._taken.items():
+            least, chosen = np.full(self.units, np.inf), np.zeros(self.units, np.int8)
+            for number, (kind, units) in enumerate(taken.items()):
+                if units < self.units:
+                    kl = self.least[: self.units - units] + costs.kl[name][kind]
+                    better = kl < least[units:]
+                    least[units:][better], chosen[units:][better] = kl[better], number
+            self.least, self._chosen[name] = least, chosen
 
-
-def _slope(sizes: dict[str, int], kl: dict[str, float], before: str, after: str) -> float:
-    return (kl[before] - kl[after]) / (sizes[after] - sizes[before])
-
-
-def _filled(costs: Costs, types: dict[str, str], budget: float) -> dict[str, str]:
-    """Spend what is left: the single change that saves most and fits, again and again."""
-    left = budget - costs.bytes(types)
-    while True:
-        best, saved = None, 0.0
-        for name, kind in types.items():
-            sizes, kl = costs.sizes[name], costs.kl[name]
-            for other in sizes:
-                if sizes[other] - sizes[kind] <= left and kl[kind] - kl[other] > saved:
-                    best, saved = (name, other), kl[kind] - kl[other]
-        if best is None:
-            return types
-        left -= costs.sizes[best[0]][best[1]] - costs.sizes[best[0]][types[best[0]]]
-        types = types | {best[0]: best[1]}
-
-
-def _trimmed(costs: Costs, types: dict[str, str], target: float) -> dict[str, str]:
-    """Save what may be saved: the single change that frees most bytes within the target, again and again."""
-    allowed = target - costs.predicted(types)
-    while True:
-        best, freed = None, 0
-        for name, kind in types.items():
-            sizes, kl = costs.sizes[name], costs.kl[name]
-            for other in sizes:
-                if kl[other] - kl[kind] <= allowed and sizes[kind] - sizes[other] > freed:
-                    best, freed = (name, other), sizes[kind] - sizes[other]
-        if best is None:
-            return types
-        allowed -= costs.kl[best[0]][best[1]] - costs.kl[best[0]][types[best[0]]]
-        types = types | {best[0]: best[1]}
+    def mix(self, units: int) -> Mix:
+        """Return the best mix of so many units: the last tensor's type first, the rest is the others'."""
+        types = {}
+        for name in reversed(self._chosen):
+            kinds = tuple(self._taken[name])
+            types[name] = kinds[self._chosen[name][units]]
+            units -= self._taken[name][types[name]]
+        types = {name: types[name] for name in self._chosen}
+        return Mix(types, self.costs.bytes(types), self.costs.predicted(types))
