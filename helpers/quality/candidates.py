@@ -95,5 +95,6 @@ def _layout(kind: str) -> tuple[int, int]:
         return gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
     except KeyError:
         raise InputError(
-            f"There is no type {kind!r}. A tensor is stored in one of llama.cpp's types. Choose from {', '.join(KINDS)}."
+            f"There is no type {kind!r}. A tensor is stored in one of llama.cpp's types. Choose from "
+            f"{', '.join(KINDS)}."
         ) from None

@@ -1,4 +1,4 @@
-"""What every tensor would cost in every type: bytes, and KL divergence, measured or estimated from what was measured."""
+"""What every tensor would cost in every type: bytes, and KL divergence, measured or following from what was."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def pareto(costs: Costs, points: int = 60) -> list[Mix]:
     curve = []
     for i in np.linspace(0, table.units - 1, points).round().astype(int):
         mix = table.mix(int(i))
-        if not curve or mix.bytes > curve[-1].bytes and mix.predicted < curve[-1].predicted:
+        if not curve or (mix.bytes > curve[-1].bytes and mix.predicted < curve[-1].predicted):
             curve.append(mix)
     return curve
 

@@ -12,15 +12,16 @@ which ones need them, on a text; whether that helps on another text is for `eval
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from helpers import artifacts
-from helpers.quality import candidates
+from helpers.pipeline import gguf_file
+from helpers.quality import candidates, plan
 from helpers.quality.candidates import KINDS
-from helpers.quality.costs import Costs, Group, groups_of, spread
+from helpers.quality.costs import Costs, Group, spread
 from helpers.quality.exchange import Exchange
 from helpers.quality.importance import Importance
 from helpers.quality.journal import Journal
@@ -34,24 +35,24 @@ def sensitivity(
     text: str | Iterable[str],
     importance: Importance | None = None,
     kinds: Sequence[str] = KINDS,
-    groups: int | None = None,
-    measured: Sequence[str] | None = None,
+    minutes: float | None = None,
     window: int = 128,
-    most: int | None = 16,
+    most: int = 16,
     threads: int | None = None,
     around: Mapping[str, str] | None = None,
 ) -> Costs:
     """Measure what each tensor of a GGUF of floats costs in each of `kinds`: it alone is rounded, the others stay.
 
-    `groups` bounds how many groups of tensors are measured (without it each tensor is one), `measured` which types
-    (without it all of them): the prices of others follow from their weighted errors. `most` windows are taken evenly
-    from the text. With `around`, a type for each tensor, prices are what changes if one tensor leaves that mix; then
-    each tensor is a group and every price is measured. What was measured is kept in artifacts/mix, so that an
-    interrupted call goes on. Raises InputError for a file that is quantized already and as `scoring.perplexity` does.
+    A large model takes long: with `minutes`, `plan.plan` decides what is measured, and the other prices follow from
+    weighted errors. `most` windows are taken evenly from the text. With `around`, a type for each tensor, prices are
+    what changes if one tensor leaves that mix. What was measured is kept in artifacts/mix, so that an interrupted call
+    goes on. Raises InputError for a file that is quantized already and as `scoring.perplexity` does.
     """
-    with Exchange(wide, text, window, most, threads) as model:
-        study = _Study(model, importance, tuple(kinds), groups, around)
-        for group, kind in study.wanted(measured):
+    file = gguf_file.summary(wide)
+    planned = plan.plan(file, kinds, minutes, window, most)
+    with Exchange(file.path, text, window, most, threads) as model:
+        study = _Study(model, importance, tuple(kinds), planned, around)
+        for group, kind in study.wanted():
             study.measure(group, kind)
         return study.costs()
 
@@ -62,7 +63,7 @@ def measure(
     importance: Importance | None,
     *mixes: Mapping[str, str],
     window: int = 128,
-    most: int | None = 16,
+    most: int = 16,
     threads: int | None = None,
 ) -> np.ndarray:
     """Return the KL of whole mixes on each window, (mixes, windows), in the open model: no file is made."""
@@ -105,35 +106,45 @@ def refine(
 class _Study:
     """One call of `sensitivity`: a model, its groups, what is known of them."""
 
-    def __init__(self, model: Exchange, importance, kinds: tuple[str, ...], groups: int | None, around):
-        self.model, self.importance = model, importance
+    def __init__(
+        self,
+        model: Exchange,
+        importance: Importance | None,
+        kinds: tuple[str, ...],
+        planned: plan.Plan,
+        around: Mapping[str, str] | None,
+    ):
+        self.model, self.planned = model, planned
+        self.weights = {name: _weights(importance, name) for name in model.exchangeable}
+        self.unchanged = {name: model.tensors[name].type for name in model.exchangeable}
+        self.around = self.unchanged | dict(around or {})
         self.possible = {
             name: candidates.possible(
-                name, model.originals[name].columns, kinds, _weights(importance, name) is not None
+                name,
+                model.originals[name].columns,
+                tuple(dict.fromkeys((self.unchanged[name], *kinds))),
+                self.weights[name] is not None,
             )
             for name in model.exchangeable
         }
-        self.unchanged = {name: model.tensors[name].type for name in model.exchangeable}
-        self.around = self.unchanged | dict(around or {})
-        self.groups = groups_of(model.exchangeable, None if around else groups)
-        self.journal = Journal(self._path())
+        self.groups = [group for group in planned.groups if set(group.names) <= set(model.exchangeable)]
+        self.journal = Journal(_path(model, importance, self.groups, self.around))
         for name, kind in self.around.items():
             if kind != self.unchanged[name]:
-                model.put(name, kind, _weights(importance, name))
+                model.put(name, kind, self.weights[name])
         if ("", "") not in self.journal:
             self.journal.add("", "", model.divergences())
         self.base = float(self.journal["", ""].mean())
 
-    def wanted(self, measured: Sequence[str] | None) -> Iterable[tuple[Group, str]]:
+    def wanted(self) -> Iterator[tuple[Group, str]]:
         """Yield what is to be measured, with a progress bar."""
         from tqdm.auto import tqdm
 
         every = []
         for group in self.groups:
-            kinds = self.possible[group.names[0]]
-            if measured is not None and self.around == self.unchanged:
-                kinds = [kind for kind in kinds if kind in measured] or kinds
-            every += [(group, kind) for kind in kinds if kind != self.around[group.names[0]]]
+            name = group.names[0]
+            kinds = self.possible[name] if self.around != self.unchanged else self.planned.measured[group.label]
+            every += [(group, k) for k in kinds if k in self.possible[name] and k != self.around[name]]
         with tqdm(every, desc=f"measuring {self.model.path.stem}", unit="price") as bar:
             for group, kind in bar:
                 bar.set_postfix_str(f"{group.label} {kind}")
@@ -143,13 +154,11 @@ class _Study:
         """Measure one group in one type unless that is known."""
         if (group.label, kind) in self.journal:
             return
-        if all(kind == self.unchanged[name] for name in group.names) and self.around == self.unchanged:
-            return
         for name in group.names:
-            self.model.put(name, kind, _weights(self.importance, name))
+            self.model.put(name, kind, self.weights[name])
         self.journal.add(group.label, kind, self.model.divergences())
         for name in group.names:
-            self.model.put(name, self.around[name], _weights(self.importance, name))
+            self.model.put(name, self.around[name], self.weights[name])
 
     def costs(self) -> Costs:
         """Return all prices from what was measured."""
@@ -165,7 +174,7 @@ class _Study:
             errors = {name: dict.fromkeys(kinds, 1.0) for name in group.names}
             if len(group.names) > 1 or set(known) != set(kinds):
                 errors = {
-                    name: {kind: self.model.error(name, kind, _weights(self.importance, name)) for kind in kinds}
+                    name: {kind: self.model.error(name, kind, self.weights[name]) for kind in kinds}
                     for name in group.names
                 }
             kl |= spread(group, kinds, known, errors)
@@ -174,21 +183,21 @@ class _Study:
         rest = self.model.file_bytes - sum(tensors[name].n_bytes for name in kl)
         return Costs(self.model.path.stem, sizes, kl, rest, self.around, self.base, self.journal.kl)
 
-    def _path(self) -> Path:
-        import llama_cpp
 
-        model = self.model
-        what = (
-            artifacts.stamp(*model.files),
-            model.first,
-            model.windows.shape,
-            self.importance.checksum if self.importance else None,
-            self.groups,
-            sorted(self.around.items()),
-            llama_cpp.__version__,
-        )
-        key = hashlib.sha256(repr(what).encode() + model.windows.tobytes()).hexdigest()[:12]
-        return artifacts.folder("mix") / f"{model.path.stem}-{key}.jsonl"
+def _path(model: Exchange, importance: Importance | None, groups: list[Group], around: dict[str, str]) -> Path:
+    """Return where measurements are kept, by everything that they depend on."""
+    import llama_cpp
+
+    what = (
+        artifacts.stamp(*model.files),
+        importance.checksum if importance else None,
+        groups,
+        sorted(around.items()),
+        (model.windows.shape, model.first),
+        llama_cpp.__version__,
+    )
+    key = hashlib.sha256(repr(what).encode() + model.windows.tobytes()).hexdigest()[:12]
+    return artifacts.folder("mix") / f"{model.path.stem}-{key}.jsonl"
 
 
 def _weights(importance: Importance | None, name: str) -> np.ndarray | None:

@@ -1,4 +1,7 @@
-"""How long will it take to measure a model's prices, and how finely can they be measured in the time there is?"""
+"""How long will it take to measure a model's prices, and how finely can they be measured in the time there is?
+
+print(plan.plan(gguf_file.summary(f16), minutes=20))    # reads the header only
+"""
 
 from __future__ import annotations
 
@@ -11,39 +14,40 @@ from helpers.pipeline.gguf_file import Summary
 from helpers.quality import candidates
 from helpers.quality.costs import Group, groups_of
 
-# What a core of 2021 does in llama.cpp with F16 weights, in multiplications and additions each second, and how many
-# weights ggml rounds: between 2 million (IQ2) and 200 million (Q8_0).
+# What one core does each second: multiplications and additions in llama.cpp with F16 weights, and weights that ggml
+# rounds, from 2 million (IQ2) to 200 million (Q8_0).
 OPERATIONS, ROUNDED = 50e9, 4e6
-# Of the types that fit a tensor those are measured first: one below the other in the middle of what is used.
-ANCHORS = ("Q4_K", "Q4_0", "Q2_K", "IQ2_S")
+# Measured first, where they fit a tensor: one in the middle of what is used for each width, then a smaller one.
+ANCHORS = ("Q4_K", "Q4_0", "Q2_K")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which groups are measured in which types, and what that takes."""
+    """Which tensors are exchanged together, in which types (by the group's label), and what that takes."""
 
     groups: tuple[Group, ...]
-    measured: dict[str, tuple[str, ...]]  # by a group's label
+    measured: dict[str, tuple[str, ...]]
     tokens: int
     parameters: int
     memory: float  # bytes
 
     @property
-    def passes(self) -> int:
-        """How often the model reads the text."""
-        return 1 + sum(len(kinds) for kinds in self.measured.values())
+    def prices(self) -> int:
+        """How many prices are measured: so often the model reads the text, and once before."""
+        return sum(len(kinds) for kinds in self.measured.values())
 
     @property
     def seconds(self) -> float:
-        """An estimate on this machine's cores, within a factor of two."""
-        rounding = self.parameters * self.passes / max(1, len(self.groups)) / ROUNDED
-        return (2 * self.parameters * self.tokens * self.passes / OPERATIONS + rounding) / machine.cores()
+        """An estimate for this machine's cores, right within a factor of two."""
+        reading = 2 * self.parameters * self.tokens * (1 + self.prices) / OPERATIONS
+        rounding = self.parameters * self.prices / len(self.groups) / ROUNDED
+        return (reading + rounding) / machine.cores()
 
     def __str__(self) -> str:
         return (
-            f"{len(self.groups)} groups, {self.passes - 1} prices measured on {self.tokens:,} tokens each, "
-            f"{size_text(self.memory)} of memory, about {max(1, round(self.seconds / 60)):,} minutes on "
-            f"{machine.cores()} cores"
+            f"{self.prices:,} prices of {len(self.groups)} groups, {self.tokens:,} tokens each: about "
+            f"{max(1, round(self.seconds / 60)):,} minutes on {machine.cores()} cores, "
+            f"{size_text(self.memory)} of memory"
         )
 
 
@@ -56,24 +60,31 @@ def plan(
 ) -> Plan:
     """Return the finest plan that takes at most `minutes`, or the coarsest if none does; without minutes the finest.
 
-    From fine to coarse: every tensor in every type; in two types, then one; groups of the same matrix in neighbouring
-    layers, of more and more layers.
+    From fine to coarse: every tensor in every type; in two types, in one (the prices of others follow from their
+    errors); the same matrix of 2, 3, … neighbouring layers together, in one type.
     """
     names = [tensor.name for tensor in file.tensors if len(tensor.shape) > 1]
-    columns = {tensor.name: tensor.shape[-1] for tensor in file.tensors}
-    bands = sorted({len(groups_of(names, most_groups)) for most_groups in range(8, len(names) + 1)}, reverse=True)
-    found = None
-    for anchors, groups in ((None, len(names)), *((2, count) for count in bands), *((1, count) for count in bands)):
-        divided = tuple(groups_of(names, groups))
-        measured = {}
-        for group in divided:
-            first = group.names[0]
-            possible = [k for k in candidates.possible(first, columns[first], tuple(kinds), True) if k != "F16"]
-            anchored = [kind for kind in ANCHORS if kind in possible][:anchors] or possible[:anchors]
-            measured[group.label] = tuple(possible if anchors is None else anchored)
-        vocabulary = len(file.metadata.get("tokenizer.ggml.tokens", []))
-        memory = file.file_bytes + 2 * most * window * vocabulary + 0.2e9
-        found = Plan(divided, measured, most * window, file.parameters, memory)
+    coarser = [(most_groups, 1) for most_groups in range(len(names) - 1, 7, -1)]
+    for most_groups, types in [(len(names), None), (len(names), 2), (len(names), 1), *coarser]:
+        groups = tuple(groups_of(names, most_groups))
+        found = _plan(file, groups, tuple(kinds), types, window, most)
         if minutes is None or found.seconds <= 60 * minutes:
             break
     return found
+
+
+def _plan(
+    file: Summary, groups: tuple[Group, ...], kinds: tuple[str, ...], types: int | None, window: int, most: int
+) -> Plan:
+    """Return the plan with these groups, each measured in `types` types, or in all."""
+    columns = {tensor.name: tensor.shape[-1] for tensor in file.tensors}
+    measured = {}
+    for group in groups:
+        name = group.names[0]
+        possible = [
+            kind for kind in candidates.possible(name, columns[name], kinds, True) if kind not in ("F32", "F16")
+        ]
+        anchors = [kind for kind in ANCHORS if kind in possible] or possible
+        measured[group.label] = tuple(possible if types is None else anchors[:types])
+    kept = 2 * window * most * len(file.metadata.get("tokenizer.ggml.tokens", []))
+    return Plan(groups, measured, window * most, file.parameters, file.file_bytes + kept + 0.2e9)

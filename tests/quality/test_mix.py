@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.errors import InputError
-from helpers.quality import importance, knapsack, mix
-from helpers.quality.costs import Costs, groups_of, spread
+from helpers.quality import importance, mix, plan
+from helpers.quality.costs import Costs
 from helpers.training import stories
 
 KINDS = ("F16", "Q8_0", "Q4_K", "Q2_K")
@@ -50,8 +50,9 @@ def test_what_was_measured_is_not_measured_again(costs, story_f16, text, seen, m
         assert again.kl[name] == pytest.approx(costs.kl[name], rel=1e-6)
 
 
-def test_groups_share_what_was_measured(story_f16, text, seen, costs):
-    grouped = mix.sensitivity(story_f16, text, seen, groups=10, measured=["Q2_K"], **SOME)
+def test_groups_share_what_was_measured(story_f16, text, seen, costs, monkeypatch):
+    monkeypatch.setattr(plan, "OPERATIONS", 2e6)  # a slow machine
+    grouped = mix.sensitivity(story_f16, text, seen, minutes=60, **SOME)
     assert {label for label, _ in grouped.measured} - {""} == {
         "token_embd",
         *(f"{role} 0 to 3" for role in "attn_q attn_k attn_v attn_output ffn_gate ffn_up ffn_down".split()),
