@@ -15,21 +15,16 @@ from helpers.pipeline.proof.stored import Stored
 KINDS = tuple(
     "F16 Q8_0 Q6_K Q5_K Q5_0 Q4_K IQ4_NL IQ4_XS Q4_0 IQ3_S Q3_K IQ3_XXS Q2_K IQ2_S IQ2_XS IQ2_XXS IQ1_M IQ1_S".split()
 )
-NEEDS_IMPORTANCE = ("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_M", "IQ1_S")
-# llama.cpp looks rows of the embedding up, which it cannot do in these.
-NO_EMBEDDING = ("IQ3_XXS", *NEEDS_IMPORTANCE)
+NEEDS_IMPORTANCE = ("IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
 SAMPLE = 1 << 18  # weights of a tensor whose error is looked at: enough for a mean
 
 
-def possible(name: str, columns: int, kinds: tuple[str, ...], weighted: bool) -> tuple[str, ...]:
-    """Return the kinds that fit a tensor's columns, its use and whether its importance is known."""
+def possible(columns: int, kinds: tuple[str, ...], weighted: bool) -> tuple[str, ...]:
+    """Return the kinds that fit a tensor's columns; some need its importance (`weighted`)."""
     fitting = []
     for kind in kinds:
         block, _ = _layout(kind)
-        refused = (kind in NEEDS_IMPORTANCE and not weighted) or (
-            name.startswith("token_embd") and kind in NO_EMBEDDING
-        )
-        if columns % block == 0 and not refused:
+        if columns % block == 0 and (weighted or kind not in NEEDS_IMPORTANCE):
             fitting.append(kind)
     return tuple(fitting)
 

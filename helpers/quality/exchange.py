@@ -12,7 +12,7 @@ the model's own floats and written over the tensor, so that everything else is c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from helpers import machine
 from helpers.errors import InputError
-from helpers.pipeline import gguf_file
+from helpers.pipeline import gguf_file, quantizer_call
 from helpers.pipeline.proof import stored
+from helpers.pipeline.quantizer_request import Request
 from helpers.quality import candidates, evaluate, ggml_tensor, scoring
 from helpers.quality.scoring import Scorer
 
@@ -54,7 +55,7 @@ class Exchange(Scorer):
             self.files, self.file_bytes = file.parts or (file.path,), file.file_bytes
             self.tensors = {tensor.name: tensor for tensor in file.tensors}
             self.originals = {tensor.name: tensor for tensor in stored.tensors(file.path)}
-            self._places = _places(self.llm, self.tensors)
+            self._places = _places(self.llm, _quantized(file))
             kept = 2 * len(self.windows) * self.count * self.vocabulary_size
             machine.require_memory(kept, f"keeping the log-probabilities of {len(self.windows)} windows")
             self._codes = np.empty((len(self.windows), self.count, self.vocabulary_size), np.uint16)
@@ -67,8 +68,8 @@ class Exchange(Scorer):
 
     @property
     def exchangeable(self) -> tuple[str, ...]:
-        """The matrices that llama.cpp computes with, in the order of the file."""
-        return tuple(name for name, tensor in self.tensors.items() if name in self._places and len(tensor.shape) > 1)
+        """The matrices that llama.cpp computes with and may quantize, in the order of the file."""
+        return tuple(name for name in self.tensors if name in self._places)
 
     def put(self, name: str, kind: str, importance: np.ndarray | None = None) -> None:
         """Replace a tensor by what it is after being stored as `kind`; its own type brings the original back.
@@ -113,7 +114,18 @@ def _experts(tensor) -> int:
     return tensor.shape[0] if len(tensor.shape) == 3 else 1
 
 
-def _places(llm, names: Mapping[str, object]) -> dict[str, set[int]]:
+def _quantized(file: gguf_file.Summary) -> set[str]:
+    """Return the tensors that llama.cpp's quantizer changes: no vectors, no router of experts."""
+    failed, log = quantizer_call.run(Request(file, "Q8_0"), None, threads=1)
+    if failed:
+        raise InputError(
+            f"llama.cpp cannot quantize {file.path.name}: {log[-1].strip() if log else 'it does not say why'}. Convert "
+            "the checkpoint again."
+        )
+    return {name for name, kind in quantizer_call.planned_types(log).items() if kind not in FLOATS}
+
+
+def _places(llm, names: set[str]) -> dict[str, set[int]]:
     """Return the addresses of a model's tensors: what stands as a source in the graph of two tokens."""
     import llama_cpp
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import artifacts
-from helpers.pipeline import gguf_file
+from helpers.pipeline import convert, gguf_file
 from helpers.quality import candidates, plan
 from helpers.quality.candidates import KINDS
 from helpers.quality.costs import Costs, Group, spread
@@ -36,8 +36,8 @@ def sensitivity(
     importance: Importance | None = None,
     kinds: Sequence[str] = KINDS,
     minutes: float | None = None,
-    window: int = 128,
-    most: int = 16,
+    window: int = 256,
+    most: int = 8,
     threads: int | None = None,
     around: Mapping[str, str] | None = None,
 ) -> Costs:
@@ -62,8 +62,8 @@ def measure(
     text: str | Iterable[str],
     importance: Importance | None,
     *mixes: Mapping[str, str],
-    window: int = 128,
-    most: int = 16,
+    window: int = 256,
+    most: int = 8,
     threads: int | None = None,
 ) -> np.ndarray:
     """Return the KL of whole mixes on each window, (mixes, windows), in the open model: no file is made."""
@@ -114,13 +114,12 @@ class _Study:
         planned: plan.Plan,
         around: Mapping[str, str] | None,
     ):
-        self.model, self.planned = model, planned
+        self.model, self.importance, self.planned = model, importance, planned
         self.weights = {name: _weights(importance, name) for name in model.exchangeable}
         self.unchanged = {name: model.tensors[name].type for name in model.exchangeable}
         self.around = self.unchanged | dict(around or {})
         self.possible = {
             name: candidates.possible(
-                name,
                 model.originals[name].columns,
                 tuple(dict.fromkeys((self.unchanged[name], *kinds))),
                 self.weights[name] is not None,
@@ -180,7 +179,9 @@ class _Study:
             kl |= spread(group, kinds, known, errors)
         tensors = self.model.tensors
         sizes = {n: {k: candidates.n_bytes(tensors[n].elements, k) for k in kl[n]} for n in kl}
-        rest = self.model.file_bytes - sum(tensors[name].n_bytes for name in kl)
+        # One file is planned, and what its matrices do not take is the same in all: metadata, vectors, room between.
+        rest = convert.planned_size(self.model.path, "Q8_0", self.importance, self.around)
+        rest -= sum(sizes[name][kind] for name, kind in self.around.items())
         return Costs(self.model.path.stem, sizes, kl, rest, self.around, self.base, self.journal.kl)
 
 

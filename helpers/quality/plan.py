@@ -55,8 +55,8 @@ def plan(
     file: Summary,
     kinds: Sequence[str] = candidates.KINDS,
     minutes: float | None = None,
-    window: int = 128,
-    most: int = 16,
+    window: int = 256,
+    most: int = 8,
 ) -> Plan:
     """Return the finest plan that takes at most `minutes`, or the coarsest if none does; without minutes the finest.
 
@@ -80,10 +80,8 @@ def _plan(
     columns = {tensor.name: tensor.shape[-1] for tensor in file.tensors}
     measured = {}
     for group in groups:
-        name = group.names[0]
-        possible = [
-            kind for kind in candidates.possible(name, columns[name], kinds, True) if kind not in ("F32", "F16")
-        ]
+        fitting = candidates.possible(columns[group.names[0]], kinds, weighted=True)
+        possible = [kind for kind in fitting if kind not in ("F32", "F16")]
         anchors = [kind for kind in ANCHORS if kind in possible] or possible
         measured[group.label] = tuple(possible if types is None else anchors[:types])
     kept = 2 * window * most * len(file.metadata.get("tokenizer.ggml.tokens", []))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.errors import InputError
-from helpers.quality import importance, mix, plan
+from helpers.pipeline import convert
+from helpers.quality import evaluate, importance, mix, plan
 from helpers.quality.costs import Costs
 from helpers.training import stories
 
@@ -38,9 +39,14 @@ def test_each_tensor_has_a_price_in_each_type(costs):
     assert 0 == mean["F16"] < 30 * mean["Q8_0"] < mean["Q4_K"] < mean["Q2_K"]
 
 
-def test_bytes_are_those_of_the_file(costs, story_f16):
-    assert costs.bytes(costs.around) == story_f16.stat().st_size
-    assert costs.sizes["blk.0.attn_q.weight"] == {"F16": 131072, "Q8_0": 69632, "Q4_K": 36864, "Q2_K": 21504}
+def test_the_file_is_as_large_as_said_and_about_as_good(costs, story_f16, text, seen):
+    chosen = mix.choose(costs, budget=1.6e6)
+    path = convert.requantize(story_f16, "Q4_K_M", importance=seen, types=chosen.types)
+    assert path.stat().st_size == chosen.bytes <= 1.6e6
+    assert {tensor.name: tensor.type for tensor in convert.summary(path).tensors}.items() >= chosen.types.items()
+    swapped = mix.measure(story_f16, text, seen, chosen.types, most=10, window=64, threads=1).mean()
+    made = evaluate.compare(story_f16, path, text, window=64, threads=1).kl
+    assert 0.6 < swapped / made < 1.8, "llama.cpp rounds the inputs of products, too"
 
 
 def test_what_was_measured_is_not_measured_again(costs, story_f16, text, seen, monkeypatch):
@@ -82,8 +88,6 @@ def test_refining_is_never_worse_where_it_is_measured(story_f16, text, seen, cos
 
 
 def test_only_floats_can_be_exchanged(story_f16, text):
-    from helpers.pipeline import convert
-
     with pytest.raises(InputError, match="Tensors are exchanged in a model of F16"):
         mix.sensitivity(convert.requantize(story_f16, "Q4_0"), text)
 
