@@ -10,11 +10,9 @@ from helpers.errors import InputError
 from helpers.numbers import ggml
 from helpers.pipeline.proof.stored import Stored
 
-# From large to small; each is the best of its size, or close to it. Q4_1 and Q5_1 are left out on purpose: some
-# published weights were Q4_1 once and lie on its grid, so that it costs nothing there and teaches nothing.
-KINDS = tuple(
-    "F16 Q8_0 Q6_K Q5_K Q5_0 Q4_K IQ4_NL IQ4_XS Q4_0 IQ3_S Q3_K IQ3_XXS Q2_K IQ2_S IQ2_XS IQ2_XXS IQ1_M IQ1_S".split()
-)
+# From large to small. Left out are Q4_1 and Q5_1 (some published weights were Q4_1 once and lie on its grid, so that it
+# costs nothing there and teaches nothing) and what is below 2 bits.
+KINDS = tuple("F16 Q8_0 Q6_K Q5_K Q5_0 Q4_K IQ4_NL Q4_0 IQ4_XS IQ3_S Q3_K IQ3_XXS Q2_K IQ2_S IQ2_XS IQ2_XXS".split())
 NEEDS_IMPORTANCE = ("IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
 SAMPLE = 1 << 18  # weights of a tensor whose error is looked at: enough for a mean
 

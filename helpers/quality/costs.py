@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,9 +22,9 @@ class Group:
 class Costs:
     """Prices of a model's tensors, by tensor and type.
 
-    sizes: bytes. kl: nats per token that the model loses if this tensor alone has that type and all others are as in
-    `around`, which loses `base` itself: 0 and the unchanged model, or another mix. `rest` is what the file takes beside
-    these tensors. measured: (group's label, type) → KL of each window, (windows,).
+    sizes: bytes. kl: what a tensor costs in a type, in nats per token. `around` says what the others were when that was
+    measured: unchanged, or a mix. `base` is what the prices around a mix do not explain of its KL, 0 if they add up.
+    `rest` is what the file takes beside these tensors. measured: (group's label, type) → KL of each window.
     """
 
     model: str
@@ -67,24 +68,52 @@ def groups_of(names: Sequence[str], most: int | None = None) -> list[Group]:
     return [Group(label, tuple(members)) for label, members in groups.items()]
 
 
-def spread(group: Group, kinds: Iterable[str], measured: dict[str, float], errors: dict[str, dict[str, float]]) -> dict:
+def spread(
+    kinds: Iterable[str], measured: Mapping[str, float], errors: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
     """Return tensor → type → KL, from the KL of a whole group in some types and each tensor's weighted error in all.
 
     A type that was not measured gets its price by its error: on a line through the measured ones (both in logarithms),
     and in proportion outside of them. A group's price is divided among its tensors by their errors.
     """
-    of_group = {kind: sum(errors[name][kind] for name in group.names) for kind in kinds}
+    kinds = tuple(kinds)
+    of_group = {kind: sum(tensor[kind] for tensor in errors.values()) for kind in kinds}
     known = sorted((of_group[kind], kl) for kind, kl in measured.items() if of_group[kind] > 0 and kl > 0)
-    prices: dict[str, dict[str, float]] = {name: {} for name in group.names}
+    prices: dict[str, dict[str, float]] = {name: {} for name in errors}
     for kind in kinds:
-        total = measured[kind] if kind in measured else _between(of_group[kind], known)
-        for name in group.names:
-            share = errors[name][kind] / of_group[kind] if of_group[kind] > 0 else 0
-            prices[name][kind] = total * (share if len(group.names) > 1 else 1)
+        total = measured[kind] if kind in measured else _on_the_line(of_group[kind], known)
+        for name in errors:
+            share = errors[name][kind] / of_group[kind] if of_group[kind] > 0 else 1 / len(errors)
+            prices[name][kind] = total * share
     return prices
 
 
-def _between(error: float, known: list[tuple[float, float]]) -> float:
+def given_back(
+    less: float, around: Mapping[str, str], errors: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Return tensor → type → KL in proportion to errors, if a mix had `less` KL with this group in floats.
+
+    A group that has its floats in the mix already tells nothing: its prices are NaN.
+    """
+    total = sum(errors[name][around[name]] for name in errors)
+    each = max(0.0, less) / total if total > 0 else math.nan
+    return {name: {kind: each * error if error else 0.0 for kind, error in errors[name].items()} for name in errors}
+
+
+def between(alone: Costs, inside: Costs) -> Costs:
+    """Return prices between those alone and those among the errors of a mix: their geometric mean.
+
+    Where the mix tells nothing, or less than a tenth of the price alone, which noise can do, that limits it.
+    """
+    kl = {name: {} for name in alone.kl}
+    for name, prices in alone.kl.items():
+        for kind, price in prices.items():
+            other = inside.kl[name][kind]
+            kl[name][kind] = price if math.isnan(other) else math.sqrt(price * max(other, price / 10))
+    return replace(alone, kl=kl, base=0.0)
+
+
+def _on_the_line(error: float, known: list[tuple[float, float]]) -> float:
     """Return the price of an error from measured (error, price) pairs in ascending order."""
     if error <= 0 or not known:
         return 0.0

@@ -54,18 +54,19 @@ class Plan:
 def plan(
     file: Summary,
     kinds: Sequence[str] = candidates.KINDS,
+    measured: int | None = 1,
     minutes: float | None = None,
     window: int = 256,
-    most: int = 8,
+    most: int = 24,
 ) -> Plan:
-    """Return the finest plan that takes at most `minutes`, or the coarsest if none does; without minutes the finest.
+    """Return the plan that measures each tensor in `measured` types (None: all), or what `minutes` allow.
 
-    From fine to coarse: every tensor in every type; in two types, in one (the prices of others follow from their
-    errors); the same matrix of 2, 3, … neighbouring layers together, in one type.
+    If that would take longer, each tensor is measured in one type; then the same matrix of 2, 3, … neighbouring layers
+    together. The coarsest plan is returned even if it takes longer.
     """
     names = [tensor.name for tensor in file.tensors if len(tensor.shape) > 1]
-    coarser = [(most_groups, 1) for most_groups in range(len(names) - 1, 7, -1)]
-    for most_groups, types in [(len(names), None), (len(names), 2), (len(names), 1), *coarser]:
+    coarser = [(most_groups, 1) for most_groups in range(len(names), 7, -1)]
+    for most_groups, types in [(len(names), measured), *coarser]:
         groups = tuple(groups_of(names, most_groups))
         found = _plan(file, groups, tuple(kinds), types, window, most)
         if minutes is None or found.seconds <= 60 * minutes:
