@@ -13,7 +13,7 @@ import time
 
 from benchmarks import report
 
-GROUPS = ("numbers", "compression", "evaluation", "importance", "threads", "main_job", "first_token", "suite")
+GROUPS = ("numbers", "compression", "evaluation", "importance", "mix", "threads", "main_job", "first_token", "suite")
 
 
 def measure(name: str) -> None:

@@ -27,6 +27,11 @@ def possible(columns: int, kinds: tuple[str, ...], weighted: bool) -> tuple[str,
     return tuple(fitting)
 
 
+def experts(shape: tuple[int, ...]) -> int:
+    """Return how many matrices a tensor holds: those of a mixture's experts lie in one, (experts, rows, columns)."""
+    return shape[0] if len(shape) == 3 else 1
+
+
 def n_bytes(elements: int, kind: str) -> int:
     """Return what a tensor takes in a file, up to the next multiple of 32 where another tensor can begin."""
     block, size = _layout(kind)

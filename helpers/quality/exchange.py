@@ -92,14 +92,14 @@ class Exchange(Scorer):
                 ggml_tensor.library().ggml_backend_tensor_set(address, data.ctypes.data, place, data.nbytes)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            for start, rows, weights in candidates.slabs(original, _experts(tensor), importance):
+            for start, rows, weights in candidates.slabs(original, candidates.experts(tensor.shape), importance):
                 step = -(-len(rows) // self.threads)
                 parts = range(0, len(rows), step)
                 list(pool.map(lambda i: write(start + i, rows[i : i + step], weights), parts))  # noqa: B023
 
     def error(self, name: str, kind: str, importance: np.ndarray | None = None) -> float:
         """Return a tensor's error as `kind`, weighted by importance: see `candidates.error`."""
-        return candidates.error(self.originals[name], _experts(self.tensors[name]), kind, importance)
+        return candidates.error(self.originals[name], candidates.experts(self.tensors[name].shape), kind, importance)
 
     def divergences(self) -> np.ndarray:
         """Return KL(model as it was ‖ model as it is now) of each window, in nats per token: (windows,) float64."""
@@ -108,10 +108,6 @@ class Exchange(Scorer):
             scoring.encode(logits, out=codes)
             means.append(evaluate.divergence(before, codes).mean(dtype=np.float64))
         return np.array(means)
-
-
-def _experts(tensor) -> int:
-    return tensor.shape[0] if len(tensor.shape) == 3 else 1
 
 
 def _quantized(file: gguf_file.Summary) -> set[str]:

@@ -12,11 +12,14 @@ which ones need them, on a text; whether that helps on another text is for `eval
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from helpers.pipeline import gguf_file
+from helpers.pipeline.proof import stored
+from helpers.quality import candidates
 from helpers.quality.candidates import KINDS
 from helpers.quality.costs import Costs, between
 from helpers.quality.exchange import Exchange
@@ -25,7 +28,7 @@ from helpers.quality.knapsack import Mix, choose, pareto
 from helpers.quality.plan import Plan, plan
 from helpers.quality.study import Study, weights_of
 
-__all__ = ["KINDS", "Costs", "Mix", "Plan", "choose", "measure", "pareto", "plan", "refine", "sensitivity"]
+__all__ = ["KINDS", "Costs", "Mix", "Plan", "by_error", "choose", "measure", "pareto", "plan", "refine", "sensitivity"]
 
 
 def sensitivity(
@@ -75,6 +78,26 @@ def measure(
                 model.put(name, types.get(name, model.tensors[name].type), weights_of(importance, name))
             found.append(model.divergences())
         return np.stack(found)
+
+
+def by_error(costs: Costs, wide: str | Path, importance: Importance | None) -> Costs:
+    """Return the same with each tensor's weighted error as its price: no text is read, no KL is measured.
+
+    So chooses llama.cpp's pull request 15550 (`--target-bpw`, open in 2026): all errors count alike, wherever they are.
+    """
+    file = gguf_file.summary(wide)
+    shapes = {tensor.name: tensor.shape for tensor in file.tensors}
+    kl = {
+        tensor.name: {
+            kind: candidates.error(
+                tensor, candidates.experts(shapes[tensor.name]), kind, weights_of(importance, tensor.name)
+            )
+            for kind in costs.kl[tensor.name]
+        }
+        for tensor in stored.tensors(file.path)
+        if tensor.name in costs.kl
+    }
+    return replace(costs, kl=kl, base=0.0)
 
 
 def refine(
