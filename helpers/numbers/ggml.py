@@ -15,7 +15,7 @@ from helpers.errors import InputError
 # Others do not exist or end the process when they are asked for (Q8_K, Q8_1, the integers).
 TYPES = (
     "F32 F16 BF16 Q8_0 Q5_1 Q5_0 Q4_1 Q4_0 Q6_K Q5_K Q4_K Q3_K Q2_K IQ4_NL IQ4_XS IQ3_S IQ3_XXS IQ2_S IQ1_M "
-    "MXFP4 TQ2_0 TQ1_0 Q1_0"
+    "MXFP4 NVFP4 TQ2_0 TQ1_0 Q1_0"
 ).split()
 NEED_IMPORTANCE = ("IQ2_XS", "IQ2_XXS", "IQ1_S")  # an assertion in ggml_quantize_chunk ends the process without
 # These search a grid of patterns. Where a sum overflows they find none, and an assertion ends the process.

@@ -14,6 +14,7 @@ from helpers.pipeline.gguf_file import Summary
 # Numbers of ggml's types that a key-value cache may have.
 CACHE_TYPES = {0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 20: "IQ4_NL", 6: "Q5_0", 7: "Q5_1"}
 MOST_THREADS = 512  # ggml's GGML_MAX_N_THREADS
+MOST_LAYERS, MOST_EXPERTS = 512, 1024  # llama.cpp's LLAMA_MAX_LAYERS and LLAMA_MAX_EXPERTS
 
 
 def require_a_build_that_works() -> None:
@@ -43,6 +44,7 @@ def require_a_model(file: Summary) -> None:
             f"{file.path.name} holds no tensors. It is a vocabulary alone, or came from a checkpoint whose weights "
             "were not found. Convert the checkpoint again."
         )
+    _require_counts(file)
     tokens = file.metadata.get("tokenizer.ggml.tokens")
     # Empty ones get names of their own there, and what is no UTF-8 looks alike only here.
     counts = Counter(t for t in tokens if t and "\ufffd" not in t) if _texts(tokens) else Counter()
@@ -50,6 +52,26 @@ def require_a_model(file: Summary) -> None:
         raise InputError(
             f"{file.path.name} has the token {counts.most_common(1)[0][0]!r:.80} twice. llama.cpp ends the process at "
             "such a vocabulary. Correct the tokenizer of the checkpoint (added tokens) and convert again."
+        )
+
+
+def _require_counts(file: Summary) -> None:
+    """Raise InputError for numbers of layers and experts at which an assertion of llama.cpp ends the process."""
+    architecture = file.metadata.get("general.architecture")
+
+    def most(name: str, absent: int) -> int:
+        value = file.metadata.get(f"{architecture}.{name}", absent)
+        values = value if isinstance(value, list) and value else [value]  # one number, or one for each layer
+        return max(values) if all(isinstance(item, int) for item in values) else absent  # llama.cpp refuses politely
+
+    layers, experts, used = most("block_count", 1), most("expert_count", 0), most("expert_used_count", 0)
+    if str(architecture).startswith("hunyuan") and experts <= 1:
+        experts = used = 0  # as llama.cpp does: dense models of that family count themselves as one expert
+    if not 1 <= layers <= MOST_LAYERS or experts > MOST_EXPERTS or used > experts or (experts and not used):
+        raise InputError(
+            f"{file.path.name} announces {layers:,} layers and {experts:,} experts, {used:,} of them used. llama.cpp "
+            f"knows 1 to {MOST_LAYERS} layers and up to {MOST_EXPERTS:,} experts, and ends the process at others. The "
+            "header is damaged, or the model is newer than this course. Make or download it again."
         )
 
 

@@ -13,17 +13,9 @@ from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import ConversionError, InputError, ResourceError
-from helpers.pipeline import gguf_file, guards, quantizer_call, quantizer_layout
+from helpers.pipeline import gguf_file, guards, quantizer_call, quantizer_guards, quantizer_layout
 from helpers.pipeline.failures import DISK_FULL
-from helpers.pipeline.quantizer_request import (
-    ALL_TYPES,
-    TYPES,
-    Importance,
-    Request,
-    check_plan,
-    check_request,
-    require_grids_fit,
-)
+from helpers.pipeline.quantizer_request import ALL_TYPES, TYPES, Importance, Request
 
 __all__ = ["ALL_TYPES", "TYPES", "Importance", "planned_size", "requantize"]
 
@@ -40,8 +32,8 @@ def requantize(
     """Quantize an F32, F16 or BF16 GGUF to a smaller type and return the new file, made once.
 
     importance: what weighs errors in each column (`quality.importance`); types below 3 bits need it. types: the type
-    of single tensors by their exact names, `{"blk.0.attn_v.weight": "Q6_K"}`; the others get what llama.cpp's recipe
-    for `type_name` gives them, where 256 does not divide a row a larger one. Both are named in the file's metadata
+    of single tensors by their exact names, `{"blk.0.attn_v.weight": "Q6_K"}`; the others keep what llama.cpp's
+    recipe for `type_name` gives them (where 256 does not divide a row, a larger type). The file's metadata say both
     (`quantize.…`), and the types in it are compared with the plan.
 
     The new file lies beside the source and is called like it: `model-F16.gguf` gives `model-Q4_K_M.gguf`. Any other
@@ -78,8 +70,17 @@ def planned_size(
 
 
 def _request(gguf, type_name, importance, types) -> Request:
+    if importance is not None and not hasattr(importance, "weights"):
+        raise InputError(
+            f"{importance!r:.80} is no importance. A file of one must be read first. Use importance.read(path), or "
+            "importance.collect(gguf, text)."
+        )
+    if not isinstance(types or {}, dict):
+        raise InputError(
+            f"types={types!r:.80} is no dictionary. It gives a type to tensors by their names. Pass a dict."
+        )
     request = Request(gguf_file.summary(gguf), type_name, importance, dict(types or {}))
-    check_request(request)
+    quantizer_guards.check_request(request)
     return request
 
 
@@ -92,7 +93,15 @@ def _path(request: Request) -> Path:
 
 def _plan(request: Request) -> dict[str, str]:
     """Return the type that each tensor is going to have, checked against the request."""
-    failed, log = quantizer_call.run(request, None, threads=1)
+    plan = _dry_run(request, {})
+    if request.types:
+        plan = _dry_run(request, _named(request, plan | request.types))
+    quantizer_guards.check_plan(request, plan)
+    return plan
+
+
+def _dry_run(request: Request, types: dict[str, str]) -> dict[str, str]:
+    failed, log = quantizer_call.run(request, types)
     if failed:
         raise _refused(request, log)
     plan = quantizer_call.planned_types(log)
@@ -102,8 +111,14 @@ def _plan(request: Request) -> dict[str, str]:
             f"{len(request.source.tensors):,}. Its messages are not what this course reads. Install the pinned "
             "llama-cpp-python: python -m helpers.install."
         )
-    check_plan(request, plan)
     return plan
+
+
+def _named(request: Request, plan: dict[str, str]) -> dict[str, str]:
+    """Return the types to hand over by name: none if none was asked for, else of all that are not copied."""
+    before = {tensor.name: tensor.type for tensor in request.source.tensors}
+    chosen = {name: kind for name, kind in plan.items() if kind != before[name] or name in request.types}
+    return chosen if request.types else {}
 
 
 def _make(request: Request, path: Path, threads: int) -> None:
@@ -115,7 +130,7 @@ def _make(request: Request, path: Path, threads: int) -> None:
     machine.require_disk(n_bytes, path.parent, path.name)
     largest = max(tensor.elements for tensor in source.tensors)
     machine.require_memory(0.3e9 + 8 * largest, f"quantizing {source.path.name}")
-    require_grids_fit(request, plan)
+    quantizer_guards.require_scales_fit(request, plan)
     with artifacts.making(path) as temporary:
         with tqdm(total=len(source.tensors), desc=f"quantizing to {request.type_name}", unit="tensor") as bar:
 
@@ -123,7 +138,7 @@ def _make(request: Request, path: Path, threads: int) -> None:
                 if done := re.search(r"\[\s*(\d+)/\s*\d+\]", text):
                     bar.update(int(done[1]) - bar.n)
 
-            failed, log = quantizer_call.run(request, temporary, threads, on_line)
+            failed, log = quantizer_call.run(request, _named(request, plan), temporary, threads, on_line)
         if failed:
             raise _refused(request, log)
         made = {tensor.name: tensor.type for tensor in gguf_file.summary(temporary).tensors}
@@ -147,6 +162,11 @@ def _refused(request: Request, log: list[str]) -> ConversionError | InputError |
         return InputError(
             f"{damaged[1]} in {name} holds NaN or infinite numbers. The checkpoint is damaged or its training "
             "diverged. Take another one."
+        )
+    if narrow := re.search(r"no tensor type fallback is defined for type (\w+)", said):
+        return InputError(
+            f"{name} cannot become {request.type_name}: its rows are no multiples of {narrow[1]}'s blocks, and "
+            "llama.cpp has no other type for such rows. Choose another type."
         )
     last = next((line.strip() for line in reversed(log) if line.strip()), "nothing")
     return ConversionError(

@@ -18,9 +18,17 @@ LINE = re.compile(r"\[\s*\d+/\s*\d+\] (.+?)\s+- \[[^\]]*\], type =\s*(\w+), size
 
 
 def run(
-    request: Request, path: Path | None, threads: int, on_line: Callable[[str], None] | None = None
+    request: Request,
+    types: dict[str, str],
+    path: Path | None = None,
+    threads: int = 1,
+    on_line: Callable[[str], None] | None = None,
 ) -> tuple[bool, list[str]]:
-    """Quantize into `path`, or plan only if it is None. Return whether llama.cpp failed, and what it said."""
+    """Quantize into `path`, or plan only if it is None. Return whether llama.cpp failed, and what it said.
+
+    types: of single tensors. llama.cpp's recipe counts the others alone, so one name changes the types of others:
+    hand over all, or none.
+    """
     import gguf
     import llama_cpp
 
@@ -39,9 +47,9 @@ def run(
             entry.name, entry.size = name.encode(), weights.size
             entry.data = weights.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         parameters.imatrix = matrix
-    if request.types:
-        overrides = (llama_cpp.llama_model_tensor_override * (len(request.types) + 1))()
-        for entry, (name, kind) in zip(overrides, request.types.items(), strict=False):
+    if types:
+        overrides = (llama_cpp.llama_model_tensor_override * (len(types) + 1))()
+        for entry, (name, kind) in zip(overrides, types.items(), strict=False):
             entry.pattern = f"^{re.escape(name)}$".encode()
             entry.type = gguf.GGMLQuantizationType[kind]
         parameters.tt_overrides = overrides
