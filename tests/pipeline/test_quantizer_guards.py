@@ -151,9 +151,9 @@ def test_numbers_of_layers_and_experts_that_work(tmp_path):
         assert raw(path) == 0 and convert.requantize(path, "Q4_0").is_file()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="how many threads a process may have differs")
 def test_more_threads_than_the_system_has(f16):
-    assert raw(f16, threads=100_000) < 0
+    if sys.platform == "linux":  # elsewhere a process may have other numbers of them
+        assert raw(f16, threads=100_000) < 0
     for threads in (100_000, 0, -1, 1.5, True, "2"):
         with pytest.raises(InputError, match="threads=.* is impossible"):
             convert.requantize(f16, "Q4_0", threads=threads)
