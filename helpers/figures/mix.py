@@ -48,7 +48,8 @@ def frontier(
 ) -> Figure:
     """Files by size and KL: dots with intervals for each series, and the line that the mix's prices predict.
 
-    curve: (megabytes, nats) of the best mixes. series: its name, then for each file (megabytes, nats, low, high).
+    curve: (megabytes, nats) of the best mixes. series: its name, then for each file (megabytes, nats, low, high); the
+    files of the first series are labelled.
     """
     figure, axes = new_figure(title, height=4.2)
     axes.plot(*zip(*curve, strict=True), color=GREY, linewidth=1, label="predicted for the best mix", zorder=1)
@@ -56,9 +57,11 @@ def frontier(
         x, y, low, high = np.array(list(points.values()), float).T
         spread = np.clip([y - low, high - y], 0, None)
         axes.errorbar(x, y, spread, fmt="o", color=colour, capsize=3, label=name, zorder=2)
-        for label, place in zip(points, zip(x, y, strict=True), strict=True):
-            if label:
-                write_beside(axes, label, place, (7, 3), color=colour)
+    first = next(iter(series.values()))
+    near = 0.09 * (max(x for x, *_ in first.values()) - min(x for x, *_ in first.values()))
+    for label, (x, y, *_) in first.items():
+        to_the_right = any(0 < other - x < near for other, *_ in first.values())
+        write_beside(axes, label, (x, y), (-7, 4) if to_the_right else (7, 4), ha="right" if to_the_right else "left")
     axes.set(yscale="log", xlabel="size of the file (MB)", ylabel="KL divergence from F16 (nats)")
     axes.margins(x=0.1)
     axes.legend(frameon=False, fontsize=9)

@@ -74,3 +74,8 @@ def licence_fields(card: dict, repo: str | None, revision: str | None) -> dict[s
 def bases(card: dict) -> list[str]:
     """Return the repositories that a card names as its base models."""
     return texts(card.get("base_model"))
+
+
+def line(text: str) -> str:
+    """Return a text on one line that does not break a card: no signs of tables or tags."""
+    return " ".join(re.sub(r"[|<>`\x00-\x1f]", " ", text).split())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 
 from helpers import artifacts, machine
 from helpers.errors import InputError
-from helpers.pipeline import gguf_file
+from helpers.pipeline import convert, gguf_file, runtime
 from helpers.quality import calibration, imatrix_file, squares, watching
 from helpers.quality.scoring import Scorer
 
@@ -128,20 +129,38 @@ def collect(
     threads: int | None = None,
     name: str | None = None,
 ) -> Importance:
-    """Record the importance of a GGUF's matrices on a text, over at most `most` windows of `window` tokens.
+    """Record the importance of a GGUF's matrices on a text, over at most `most` windows, taken evenly from it.
 
-    text: the text itself, a list of documents, or a Path. `name` says what it is in files made with it; by default
-    the path's name, and always with 8 digits of the text's SHA-256. A recording is kept in artifacts/importance: a
-    second call returns it, and one that was interrupted goes on where it stopped. Record from F16 or Q8_0: a coarser
-    file sees inputs that its own errors have changed. Raises InputError as `scoring.perplexity` does, and for inputs
-    that are not finite or incomplete.
+    text: the text itself, a list of documents, or a Path; `window` is in tokens. `name` says what the text is in files
+    made with it; by default the path's name, and always with 8 digits of the text's SHA-256. A recording is kept in
+    artifacts/importance: a second call returns it, and one that was interrupted goes on where it stopped. Record from
+    F16 or Q8_0: a coarser file sees inputs that its own errors have changed. Raises InputError as `scoring.perplexity`
+    does, and for inputs that are not finite or incomplete.
     """
     text, name = calibration.named(text, name)
-    with Scorer(gguf, text, window, most, threads) as model:
+    with Scorer(gguf, text, window, None, threads) as model:
+        chosen = np.linspace(0, len(model.windows) - 1, most or len(model.windows)).round().astype(int)
+        model.windows = model.windows[np.unique(chosen)]
         file = gguf_file.summary(model.path)
         path = artifacts.folder("importance") / f"{model.path.stem}-{_key(file, model.windows, name)}.gguf"
         with artifacts.locked(path):
             return _continued(model, file, path, name)
+
+
+def weighed(gguf: str | Path, type_name: str = "Q4_K_M", most: int = 20, threads: int | None = None) -> Path:
+    """Return a file as the course publishes it: quantized with the importance of the course's own calibration text.
+
+    `most` windows of 256 tokens are read; a few thousand tokens of mixed text bring most of what more would. A model
+    whose matrices cannot be watched (InputError) gets the same file without importance, and a warning says so. Raises
+    what `convert.requantize` raises.
+    """
+    try:
+        window = min(256, runtime.trained_context(gguf_file.summary(gguf)) // 2 * 2)
+        seen = collect(gguf, calibration.PATH, window, most, threads)
+    except InputError as error:
+        warnings.warn(f"{Path(gguf).name} is quantized without importance. {error}", stacklevel=2)
+        seen = None
+    return convert.requantize(gguf, type_name, threads, importance=seen)
 
 
 def _key(file: gguf_file.Summary, windows: np.ndarray, name: str) -> str:

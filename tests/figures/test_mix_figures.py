@@ -37,10 +37,10 @@ def test_large_maps_have_no_texts():
 
 
 def test_frontier():
-    series = {"plain": {"Q2_K": (1.2, 0.05, 0.04, 0.06)}, "mix": {"": (1.2, 0.02, 0.018, 0.022)}}
+    series = {"plain": {"Q2_K": (1.2, 0.05, 0.04, 0.06)}, "mix": {"Q2_K": (1.2, 0.02, 0.018, 0.022)}}
     (axes,) = figures.frontier([(1, 0.1), (2, 0.01)], series, "finding").axes
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.1], [2, 0.01]]
-    assert [text.get_text() for text in axes.texts] == ["Q2_K"]
+    assert [text.get_text() for text in axes.texts] == ["Q2_K"], "the first series names the files"
     dots = [container.lines[0].get_xydata().tolist() for container in axes.containers]
     assert dots == [[[1.2, 0.05]], [[1.2, 0.02]]] and axes.get_yscale() == "log"
     (ends,) = axes.containers[0].lines[2]

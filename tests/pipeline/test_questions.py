@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.pipeline import catalogue, chat, convert, runtime
+from helpers.quality import importance
 
 LEAST = 1.0  # nats between the first choice and the second
 
@@ -32,7 +33,7 @@ def answer_and_margin(llm, question: str, most: int = 40) -> tuple[str, float]:
 
 @pytest.fixture(scope="module")
 def files(smollm2, smollm2_f16):
-    return {"F16": smollm2_f16, "Q8_0": convert.to_gguf(smollm2, "q8_0"), "Q4_K_M": convert.requantize(smollm2_f16)}
+    return {"F16": smollm2_f16, "Q8_0": convert.to_gguf(smollm2, "q8_0"), "Q4_K_M": importance.weighed(smollm2_f16)}
 
 
 def test_smollm2_is_sure_of_every_token_of_its_answers(files):

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers import artifacts
 from helpers.pipeline import gguf_file, hub_rules, llama_tools, model_card
-from helpers.pipeline.hub import preflight
+from helpers.pipeline.hub import preflight, quality_table
 
 OURS = ("gguf", "llama.cpp", "quantized")
 # Tags of an original that speak of its files, or that the Hub makes by itself.
@@ -86,24 +85,25 @@ def build(
     files: Iterable[Path | str] | Path | str,
     repo: str,
     proof=None,
-    kl: Mapping[str, float] | None = None,
+    kl: Mapping[str, object] | None = None,
 ) -> str:
     """Return the text of a model card for GGUF files that will stand in `repo` (`owner/name`).
 
-    proof: a `Proof` of one of them, or of the file they were quantized from. kl: their measured KL divergence from the
-    original in nats, by file name. Nothing is claimed that was not measured. Raises InputError for a damaged file.
+    proof: a `Proof` of one of them, or of the file they were quantized from. kl: by file name, their measured KL
+    divergence from the original in nats, or the `Comparison` that it comes from, which says more. Nothing is claimed
+    that was not measured. Raises InputError for a damaged file.
     """
     from huggingface_hub.utils import yaml_dump
 
     firsts = dict.fromkeys(preflight.parts(path)[0] for path in preflight.require_files(files))
     summaries = [gguf_file.summary(path) for path in firsts if path.suffix.lower() == ".gguf"]
-    measured = {name: float(getattr(value, "kl", value)) for name, value in (kl or {}).items()}
-    title, head = _line(source.title), fields(source)
+    measured = dict(kl or {})
+    title, head = model_card.line(source.title), fields(source)
     link = f"[{source.repo}]({model_card.HUB}{source.repo})" if source.repo else title
     commit = f" at revision `{source.revision}`" if source.revision else ""
     lines = [f"---\n{yaml_dump(head).strip()}\n---\n", f"# {title}, quantized to GGUF\n"]
     lines.append(f"Made from {link}{commit} with the converter and the quantizer of {made_with()}.\n")
-    lines += _table(summaries, measured)
+    lines += quality_table.lines(summaries, measured)
     if not measured:
         lines.append("Quality was not measured; the original's model card says what the model is for.\n")
     if proof is not None:
@@ -115,18 +115,6 @@ def build(
         where = f" ({head['license_link']})" if "license_link" in head else ""
         lines += ["## Licence\n", f"The original's licence, {text}{where}, applies to these files, too.\n"]
     return "\n".join(lines)
-
-
-def _table(summaries: list[gguf_file.Summary], kl: dict[str, float]) -> list[str]:
-    titles = ["file", "type", "size", "bits per weight", *(["KL divergence, nats"] if kl else [])]
-    rows = [titles, ["---"] * len(titles)]
-    for file in summaries:
-        pieces = preflight.parts(file.path)
-        size = artifacts.size_text(sum(part.stat().st_size for part in pieces))
-        name = f"`{file.path.name}`" + (f" and {len(pieces) - 1} more" if len(pieces) > 1 else "")
-        row = [name, file.file_type, size, f"{file.bits_per_weight:.2f}"]
-        rows.append(row + ([f"{kl[file.path.name]:.4f}" if file.path.name in kl else "not measured"] if kl else []))
-    return [*(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def _how_to_run(summaries: list[gguf_file.Summary], repo: str) -> list[str]:
@@ -176,9 +164,4 @@ def _bases(source: Original) -> list[str]:
 
 def _texts(value: object) -> list[str]:
     """Return a card's value as texts that cannot break the new card."""
-    return [line for text in model_card.texts(value) if (line := _line(text))]
-
-
-def _line(text: str) -> str:
-    """Return a text on one line that does not break a card: no signs of tables or tags."""
-    return " ".join(re.sub(r"[|<>`\x00-\x1f]", " ", text).split())
+    return [line for text in model_card.texts(value) if (line := model_card.line(text))]
