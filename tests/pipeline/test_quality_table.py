@@ -49,7 +49,7 @@ def test_how_each_file_was_made(made):
 
 
 def test_what_was_measured(made):
-    measured = {made[1].name: comparison([[0.01, 0.03], [0.02, 0.02]]), made[2].name: 0.5}
+    measured = {made[1].name: comparison([[0.01, 0.03], [0.02, 0.02]] * 4), made[2].name: 0.5}
     titles, _, *rows = table(made, measured)
     assert titles[4:6] == ["KL divergence, nats", "same top token"]
     assert rows[1][4:6] == ["0.0200 [0.0100, 0.0300]", "97.1 %"]
@@ -68,6 +68,12 @@ def test_what_it_was_measured_on(made):
     ]
 
 
+def test_a_few_windows_make_no_interval(made):
+    measured = {made[1].name: comparison([[0.01, 0.03], [0.02, 0.02]])}
+    assert table(made[:2], measured)[-1][4] == "0.0200"
+    assert "too few windows for an interval" in quality_table.lines([convert.summary(made[1])], measured)[-1]
+
+
 def test_numbers_alone_make_no_column_of_top_tokens(made):
     titles, _, *rows = table(made[:2], {made[1].name: 0.25})
     assert titles == ["file", "type", "size", "bits per weight", "KL divergence, nats"]
@@ -81,6 +87,6 @@ def test_files_of_others_tell_what_they_know(tmp_path, tiny_gguf):
 
 
 def test_the_card_has_it(made):
-    text = card.build(card.Original("Mine"), made, "ada/m", kl={made[2].name: comparison([[0.1, 0.2]])})
+    text = card.build(card.Original("Mine"), made, "ada/m", kl={made[2].name: comparison([[0.1, 0.2]] * 8)})
     assert "| made |" in text and "[0.1000, 0.2000] | 97.1 % | importance from numbers 1a2b3c4d" in text
-    assert "compared with story-F16 on 1 windows" in text and "Quality was not measured" not in text
+    assert "compared with story-F16 on 8 windows" in text and "Quality was not measured" not in text

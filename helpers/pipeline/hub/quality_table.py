@@ -12,14 +12,16 @@ from helpers.pipeline import gguf_file, model_card
 from helpers.pipeline.hub import preflight
 
 FLOATS = ("F32", "F16", "BF16")
+ENOUGH = 8  # windows; drawing fewer again and again makes an interval that is too narrow
+INTERVAL, FEW = "Intervals hold 95 %, windows being drawn again.", "These are too few windows for an interval."
 LOST, TOP, MADE = "KL divergence, nats", "same top token", "made"  # columns that are not always there
 
 
 def lines(files: list[gguf_file.Summary], measured: dict[str, object]) -> list[str]:
     """Return the lines of the table, an empty one last.
 
-    measured: a mean KL divergence in nats by the file's name, or a `Comparison`, which adds its interval, the share of
-    equal top tokens, and what both were measured on. What was not measured says so.
+    measured: a mean KL divergence in nats by the file's name, or a `Comparison`, which adds the share of equal top
+    tokens, what both were measured on and, of 8 windows or more, the interval. What was not measured says so.
     """
     rows = [_row(file, measured.get(file.path.name)) for file in files]
     compared = [each for each in measured.values() if hasattr(each, "interval")]
@@ -63,7 +65,7 @@ def _divergence(found: object) -> str:
     if found is None:
         return "not measured"
     value = f"{float(getattr(found, 'kl', found)):.4f}"
-    if not hasattr(found, "interval"):
+    if not hasattr(found, "interval") or len(found.divergences) < ENOUGH:
         return value
     low, high = found.interval()
     return f"{value} [{low:.4f}, {high:.4f}]"
@@ -74,6 +76,6 @@ def _measured_on(compared: list) -> list[str]:
     on = dict.fromkeys((model_card.line(each.reference.name), *each.divergences.shape) for each in compared)
     return [
         f"KL divergence and top tokens are compared with {name} on {windows:,} windows, {tokens:,} tokens each. "
-        "Intervals hold 95 %, windows being drawn again.\n"
+        f"{INTERVAL if windows >= ENOUGH else FEW}\n"
         for name, windows, tokens in on
     ]
