@@ -106,7 +106,7 @@ extra = {{"cpu": time.process_time() - before}}
     names = [f"blk.{i}" for i in range(300)]
     sizes = {name: {str(b): int(b * 2**17) * (1 + i % 3) for b in bits} for i, name in enumerate(names)}
     kl = {name: {str(b): float(random.lognormal(0, 2) * 4.0**-b) for b in bits} for name in names}
-    costs = Costs("made up", sizes, kl, 0, {}, 0.0, {})
+    costs = Costs("made up", sizes, kl, 0, {})
     started = time.perf_counter()
     mix.choose(costs, budget=0.3 * sum(max(kinds.values()) for kinds in sizes.values()))
     seconds = time.perf_counter() - started
@@ -137,7 +137,7 @@ def story() -> Iterator[Row]:
         yield Row(GROUP, f"story, {at}, predicted", predicted, UNIT, "the mix, measured", contest.kl(ours).mean())
         refined = mix.refine(f16, text, seen, costs, limit)[-1]
         inside = contest.make(refined.types)
-        yield contest.row(f"{at}, prices among the errors", inside, "prices alone", ours, limit)
+        yield contest.row(f"{at}, tried whole", inside, "prices alone", ours, limit)
         finely = contest.make(mix.choose(every, budget=limit).types)
         yield contest.row(f"{at}, every price measured", finely, "one price per tensor", ours, limit)
         blind = contest.make(mix.choose(by_error, budget=limit).types)
@@ -168,7 +168,7 @@ def smollm2() -> Iterator[Row]:
         hurried = convert.requantize(f16, size, importance=minute)
         yield contest.row(at, ours, "importance of a minute (gguf-my-repo)", hurried, limit)
         refined = contest.make(mix.refine(f16, text, seen, costs, limit, 1, minutes=30, most=8)[-1].types)
-        yield contest.row(f"{at}, prices among the errors", refined, "prices alone", ours, limit)
+        yield contest.row(f"{at}, tried whole", refined, "prices alone", ours, limit)
 
 
 def plans() -> Iterator[Row]:

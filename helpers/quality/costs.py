@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,17 +21,14 @@ class Group:
 class Costs:
     """Prices of a model's tensors, by tensor and type.
 
-    sizes: bytes. kl: what a tensor costs in a type, in nats per token. `around` says what the others were when that was
-    measured: unchanged, or a mix. `base` is what the prices around a mix do not explain of its KL, 0 if they add up.
-    `rest` is what the file takes beside these tensors. measured: (group's label, type) → KL of each window.
+    sizes: bytes. kl: nats per token that the model loses if this tensor alone has this type. `rest` is what the file
+    takes beside these tensors. measured: (group's label, type) → KL of each window; other prices follow from these.
     """
 
     model: str
     sizes: dict[str, dict[str, int]]
     kl: dict[str, dict[str, float]]
     rest: int
-    around: dict[str, str]
-    base: float
     measured: dict[tuple[str, str], np.ndarray]
 
     def bytes(self, types: dict[str, str]) -> int:
@@ -41,7 +37,15 @@ class Costs:
 
     def predicted(self, types: dict[str, str]) -> float:
         """Return the KL of a file with these types, if prices add up."""
-        return self.base + sum(self.kl[name][kind] for name, kind in types.items())
+        return sum(self.kl[name][kind] for name, kind in types.items())
+
+    def times(self, factors: Iterable[float]) -> Costs:
+        """Return the costs with each tensor's prices multiplied with a factor, in the order of `kl`."""
+        kl = {
+            name: {kind: price * factor for kind, price in prices.items()}
+            for (name, prices), factor in zip(self.kl.items(), factors, strict=True)
+        }
+        return replace(self, kl=kl)
 
 
 def groups_of(names: Sequence[str], most: int | None = None) -> list[Group]:
@@ -86,31 +90,6 @@ def spread(
             share = errors[name][kind] / of_group[kind] if of_group[kind] > 0 else 1 / len(errors)
             prices[name][kind] = total * share
     return prices
-
-
-def given_back(
-    less: float, around: Mapping[str, str], errors: Mapping[str, Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Return tensor → type → KL in proportion to errors, if a mix had `less` KL with this group in floats.
-
-    A group that has its floats in the mix already tells nothing: its prices are NaN.
-    """
-    total = sum(errors[name][around[name]] for name in errors)
-    each = max(0.0, less) / total if total > 0 else math.nan
-    return {name: {kind: each * error if error else 0.0 for kind, error in errors[name].items()} for name in errors}
-
-
-def between(alone: Costs, inside: Costs) -> Costs:
-    """Return prices between those alone and those among the errors of a mix: their geometric mean.
-
-    Where the mix tells nothing, or less than a tenth of the price alone, which noise can do, that limits it.
-    """
-    kl = {name: {} for name in alone.kl}
-    for name, prices in alone.kl.items():
-        for kind, price in prices.items():
-            other = inside.kl[name][kind]
-            kl[name][kind] = price if math.isnan(other) else math.sqrt(price * max(other, price / 10))
-    return replace(alone, kl=kl, base=0.0)
 
 
 def _on_the_line(error: float, known: list[tuple[float, float]]) -> float:

@@ -54,6 +54,7 @@ class Exchange(Scorer):
             self.threads = threads or machine.cores()
             self.files, self.file_bytes = file.parts or (file.path,), file.file_bytes
             self.tensors = {tensor.name: tensor for tensor in file.tensors}
+            self.types = {name: tensor.type for name, tensor in self.tensors.items()}  # what they are rounded to now
             self.originals = {tensor.name: tensor for tensor in stored.tensors(file.path)}
             self._places = _places(self.llm, _quantized(file))
             kept = 2 * len(self.windows) * self.count * self.vocabulary_size
@@ -74,13 +75,16 @@ class Exchange(Scorer):
     def put(self, name: str, kind: str, importance: np.ndarray | None = None) -> None:
         """Replace a tensor by what it is after being stored as `kind`; its own type brings the original back.
 
-        importance: (experts × columns,), or None. Raises InputError for a tensor that is not there.
+        importance: (experts × columns,), or None; always the same for a tensor, which is not rounded again to a type
+        that it has. Raises InputError for a tensor that is not there.
         """
         if name not in self.exchangeable:
             raise InputError(
                 f"There is no matrix {name!r:.80} in {self.path.name} that can be exchanged. Its matrices are "
                 f"{', '.join(self.exchangeable[:3])} and so on. See `exchangeable`."
             )
+        if kind == self.types[name]:
+            return
         tensor, original = self.tensors[name], self.originals[name]
         floats = FLOATS[tensor.type]
 
@@ -96,6 +100,7 @@ class Exchange(Scorer):
                 step = -(-len(rows) // self.threads)
                 parts = range(0, len(rows), step)
                 list(pool.map(lambda i: write(start + i, rows[i : i + step], weights), parts))  # noqa: B023
+        self.types[name] = kind
 
     def error(self, name: str, kind: str, importance: np.ndarray | None = None) -> float:
         """Return a tensor's error as `kind`, weighted by importance: see `candidates.error`."""

@@ -46,11 +46,11 @@ def choose(costs: Costs, budget: float | None = None, target: float | None = Non
     table = _Table(costs, smallest, largest if budget is None else min(budget, largest))
     if budget is not None:
         return next(mix for mix in map(table.mix, reversed(range(table.units))) if mix.bytes <= budget)
-    reached = np.flatnonzero(costs.base + table.least <= target)
+    reached = np.flatnonzero(table.least <= target)
     if not len(reached):
         raise InputError(
             f"No mix of {costs.model} has a KL of at most {target:.3g} nats. Its best types give "
-            f"{costs.base + table.least[-1]:.3g}. Allow more, or measure larger types."
+            f"{table.least[-1]:.3g}. Allow more, or measure larger types."
         )
     return table.mix(int(reached[0]))
 

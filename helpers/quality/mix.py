@@ -11,7 +11,7 @@ which ones need them, on a text; whether that helps on another text is for `eval
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,14 +21,16 @@ from helpers.pipeline import gguf_file
 from helpers.pipeline.proof import stored
 from helpers.quality import candidates
 from helpers.quality.candidates import KINDS
-from helpers.quality.costs import Costs, between
+from helpers.quality.costs import Costs
 from helpers.quality.exchange import Exchange
 from helpers.quality.importance import Importance
 from helpers.quality.knapsack import Mix, choose, pareto
 from helpers.quality.plan import Plan, plan
 from helpers.quality.study import Study, weights_of
 
-__all__ = ["KINDS", "Costs", "Mix", "Plan", "by_error", "choose", "measure", "pareto", "plan", "refine", "sensitivity"]
+__all__ = ["KINDS", "Costs", "Mix", "Plan", "by_error", "choose", "pareto", "plan", "refine", "sensitivity"]
+
+CHANGE = 0.25  # standard deviation of the logarithm of the factors on prices that `refine` tries
 
 
 def sensitivity(
@@ -41,13 +43,11 @@ def sensitivity(
     window: int = 256,
     most: int = 24,
     threads: int | None = None,
-    around: Mapping[str, str] | None = None,
 ) -> Costs:
     """Return what each tensor of a GGUF of floats costs in each of `kinds`: it alone is rounded, the others stay.
 
     Each is measured in one type, or in `measured` (None: in all); the prices of others follow from their weighted
-    errors. A large model takes long: with `minutes`, neighbouring layers share a measurement, see `plan`. With
-    `around`, a type for each tensor, the price is what becomes less if this tensor alone is given back its floats.
+    errors. A large model takes long: with `minutes`, neighbouring layers share a measurement, see `plan`.
 
     `most` windows are taken evenly from the text. What was measured is kept in artifacts/mix, so that an interrupted
     call goes on. Raises InputError for a file that is quantized already and as `scoring.perplexity` does.
@@ -55,29 +55,7 @@ def sensitivity(
     file = gguf_file.summary(wide)
     planned = plan(file, kinds, measured, minutes, window, most)
     with Exchange(file.path, text, window, most, threads) as model:
-        study = Study(model, importance, tuple(kinds), planned.groups, around)
-        for group, kind in study.steps(planned.measured):
-            study.measure(group, kind)
-        return study.costs()
-
-
-def measure(
-    wide: str | Path,
-    text: str | Iterable[str],
-    importance: Importance | None,
-    *mixes: Mapping[str, str],
-    window: int = 256,
-    most: int = 24,
-    threads: int | None = None,
-) -> np.ndarray:
-    """Return the KL of whole mixes on each window, (mixes, windows), in the open model: no file is made."""
-    with Exchange(wide, text, window, most, threads) as model:
-        found = []
-        for types in mixes:
-            for name in model.exchangeable:
-                model.put(name, types.get(name, model.tensors[name].type), weights_of(importance, name))
-            found.append(model.divergences())
-        return np.stack(found)
+        return Study(model, importance).costs(planned.groups, kinds, planned.measured)
 
 
 def by_error(costs: Costs, wide: str | Path, importance: Importance | None) -> Costs:
@@ -97,7 +75,7 @@ def by_error(costs: Costs, wide: str | Path, importance: Importance | None) -> C
         for tensor in stored.tensors(file.path)
         if tensor.name in costs.kl
     }
-    return replace(costs, kl=kl, base=0.0)
+    return replace(costs, kl=kl)
 
 
 def refine(
@@ -106,19 +84,32 @@ def refine(
     importance: Importance | None,
     costs: Costs,
     budget: float,
-    rounds: int = 2,
-    **options,
+    trials: int = 40,
+    window: int = 256,
+    most: int = 24,
+    threads: int | None = None,
+    seed: int = 0,
 ) -> list[Mix]:
-    """Choose a mix, measure prices among the others' errors, choose again; return all, the best last.
+    """Try mixes that slightly other prices would choose, each measured whole; return them, the best last.
 
-    Errors do not quite add up: what a tensor costs beside others that are rounded, too, is not what it costs alone.
-    The KL of each mix returned is measured, on the same text. options: as for `sensitivity`.
+    Errors do not quite add up: two may partly undo each other, which no price of one tensor tells. All prices are
+    multiplied with random factors; who wins passes its factors on. `predicted` is the KL measured on this text.
     """
-    mix, tried = choose(costs, budget), []
-    for _ in range(rounds + 1):
-        inside = sensitivity(wide, text, importance, around=mix.types, **options)
-        tried.append(Mix(mix.types, mix.bytes, inside.predicted(mix.types)))
-        mix = choose(between(costs, inside), budget)
-        if any(mix.types == before.types for before in tried):
-            break
+    from tqdm.auto import tqdm
+
+    random, tried = np.random.default_rng(seed), []
+    factors = np.zeros(len(costs.kl))  # logarithms
+    with Exchange(wide, text, window, most, threads) as model:
+        study = Study(model, importance)
+        with tqdm(range(trials + 1), desc=f"trying mixes of {model.path.stem}", unit="mix") as bar:
+            for trial in bar:
+                other = factors + (random.normal(0, CHANGE, len(factors)) if trial else 0)
+                mix = choose(costs.times(np.exp(other)), budget)
+                if any(mix.types == before.types for before in tried):
+                    continue
+                mix = replace(mix, predicted=float(study.mix(mix.types).mean()))
+                if not tried or mix.predicted < min(before.predicted for before in tried):
+                    factors = other
+                    bar.set_postfix_str(f"KL {mix.predicted:.5f}")
+                tried.append(mix)
     return sorted(tried, key=lambda mix: -mix.predicted)
