@@ -14,7 +14,7 @@ from helpers.pipeline.proof.stored import Stored
 # costs nothing there and teaches nothing) and what is below 2 bits.
 KINDS = tuple("F16 Q8_0 Q6_K Q5_K Q5_0 Q4_K IQ4_NL Q4_0 IQ4_XS IQ3_S Q3_K IQ3_XXS Q2_K IQ2_S IQ2_XS IQ2_XXS".split())
 NEEDS_IMPORTANCE = ("IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
-SAMPLE = 1 << 18  # weights of a tensor whose error is looked at: enough for a mean
+SAMPLE = 1 << 16  # weights of a tensor whose error is looked at: enough for a mean
 
 
 def possible(columns: int, kinds: tuple[str, ...], weighted: bool) -> tuple[str, ...]:
