@@ -28,6 +28,16 @@ STORY_SIZES = ("Q4_K_M", "Q3_K_M", "Q2_K", "IQ2_M")
 SMOLLM2_SIZES = ("Q4_K_M", "Q3_K_M", "Q2_K")
 RECORDED, PRICED, HELD_OUT = 5, "prices", 2  # seeds of the stories
 
+PROGRAM = """
+import time
+from helpers.quality import importance, mix
+from helpers.training import stories
+seen = importance.collect({f16!r}, list(stories.stories({recorded!r}, 400)), name="stories")
+before = time.process_time()
+mix.sensitivity({f16!r}, list(stories.stories({priced!r}, 400)), seen)
+extra = dict(cpu=time.process_time() - before)
+"""
+
 
 def reading(rows: list[Row]) -> str:
     """Say what the rows show."""
@@ -88,17 +98,8 @@ def speed() -> Iterator[Row]:
     """Time the measurement of `story`, from nothing, in a process of its own, and a large choice."""
     f16 = convert.to_gguf(catalogue.CATALOGUE["story"].fetch(), "f16")
     with tempfile.TemporaryDirectory() as nothing:
-        found = measured(
-            f"""
-from helpers.quality import importance, mix
-from helpers.training import stories
-seen = importance.collect({str(f16)!r}, list(stories.stories({RECORDED}, 400)), name="stories")
-before = time.process_time()
-mix.sensitivity({str(f16)!r}, list(stories.stories({PRICED!r}, 400)), seen)
-extra = {{"cpu": time.process_time() - before}}
-""",
-            environment={"COURSE_ARTIFACTS": nothing},
-        )
+        program = PROGRAM.format(f16=str(f16), recorded=RECORDED, priced=PRICED)
+        found = measured(program, environment={"COURSE_ARTIFACTS": nothing})
     yield Row(GROUP, "sensitivity of story, its 29 tensors", found["cpu"], "s of CPU", note="budget 60 s")
     yield Row(GROUP, "its memory, everything", found["GB"], "GB")
     random = np.random.default_rng(0)

@@ -1,6 +1,6 @@
 """How long will it take to measure a model's prices, and how finely can they be measured in the time there is?
 
-print(plan.plan(gguf_file.summary(f16), minutes=20))    # reads the header only
+`plan(gguf_file.summary(f16), minutes=20)` reads the file's header only.
 """
 
 from __future__ import annotations
