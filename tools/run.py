@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from helpers import artifacts
 from helpers.errors import CourseError
 from helpers.pipeline import catalogue, convert, runtime
+from helpers.pipeline.hub import staging
 from helpers.quality import importance
 from tools.execute import MAIN, clean, execute, find, last_words
 
@@ -56,7 +57,8 @@ def outcome(model_name: str) -> str:
     model = catalogue.choose(model_name)
     folder = model.fetch()
     wide = convert.sixteen_bits(folder)
-    paths = [wide, convert.to_gguf(folder, "q8_0"), importance.weighed(wide, "Q4_K_M")]
+    made = [wide, convert.to_gguf(folder, "q8_0"), importance.weighed(wide, "Q4_K_M")]
+    paths = staging.stage(made, model.name)  # as they are published
     lines = [f"\n{'file':28s} {'size':>9s} {'bits/weight':>12s} {'tokens/s':>9s}  {model.questions[0]}"]
     for path in paths:
         file = convert.summary(path)

@@ -72,6 +72,7 @@ def test_windows_are_taken_evenly_from_the_text(story_f16):
 
 def test_the_weighted_error_of_a_sample_is_that_of_all(model, monkeypatch):
     importance = np.random.default_rng(0).random(512).astype(np.float32) + 0.1
+    monkeypatch.setattr(candidates, "SAMPLE", model.tensors[DOWN].elements)
     whole = model.error(DOWN, "Q3_K", importance)
     x = np.concatenate(list(model.originals[DOWN].rows()))
     off = candidates.rounded(x, "Q3_K", importance) - x

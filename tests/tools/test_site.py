@@ -130,7 +130,7 @@ class TestPages:
         readme = (ROOT / "README.md").read_text()
         parts = re.findall(r"^\| \| \*\*(.+?)\*\*", readme, re.M)
         section = pages["index.html"].find(id="the-notebooks")
-        assert [h.get_text().rstrip("#") for h in section("h3")] == [*parts, "To look things up"] and len(parts) == 5
+        assert [h.get_text().rstrip("#") for h in section("h3")] == [*parts, "To look things up"] and len(parts) == 6
         rows = [tuple(cell.get_text() for cell in row("td")) for row in section.select("tbody tr")]
         told = re.findall(r"^\| (\d+) \| \[(.+?)\]\(.+?\) \| (.+?) \| (.+?) \|", readme, re.M)
         assert rows == [(f"{number}. {title}", question, time) for number, title, question, time in told]
