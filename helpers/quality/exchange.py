@@ -47,9 +47,9 @@ class Exchange(Scorer):
             )
         super().__init__(file.path, text, window, None, threads, use_mmap=False)
         try:
-            # Prices are no report: nearly all tokens count, as more of them say more than a longer past does.
             spread = np.linspace(0, len(self.windows) - 1, most or len(self.windows)).round().astype(int)
             self.windows = self.windows[np.unique(spread)]
+            # Prices are no report: nearly all tokens count, because more of them tell more than a longer past does.
             self.first, self.count = window // 8, window - 1 - window // 8
             self.threads = threads or machine.cores()
             self.files, self.file_bytes = file.parts or (file.path,), file.file_bytes
@@ -153,8 +153,13 @@ def _places(llm, names: set[str]) -> dict[str, set[int]]:
         batch.n_tokens = 2
         for i in range(2):
             batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = 0, i, 1, 0, 1
-        llama_cpp.llama_decode(context, batch)
+        failed = llama_cpp.llama_decode(context, batch)
     finally:
         llama_cpp.llama_batch_free(batch)
         llama_cpp.llama_free(context)
+    if failed or not found:
+        raise InputError(
+            "llama.cpp read two tokens, and none of the model's matrices was seen in use. Memory may be short, or its "
+            "architecture is computed in another way. Close other programs, or quantize it by a recipe."
+        )
     return found

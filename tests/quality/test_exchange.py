@@ -8,6 +8,7 @@ from helpers.pipeline import catalogue, convert
 from helpers.quality import candidates, evaluate
 from helpers.quality.exchange import Exchange
 from helpers.training import stories
+from tests.zoo import build
 
 TEXT = list(stories.stories("exchange", 12))
 DOWN = "blk.1.ffn_down.weight"
@@ -72,7 +73,7 @@ def test_windows_are_taken_evenly_from_the_text(story_f16):
 
 def test_the_weighted_error_of_a_sample_is_that_of_all(model, monkeypatch):
     importance = np.random.default_rng(0).random(512).astype(np.float32) + 0.1
-    monkeypatch.setattr(candidates, "SAMPLE", model.tensors[DOWN].elements)
+    monkeypatch.setattr(candidates, "SAMPLE", 1 << 20)
     whole = model.error(DOWN, "Q3_K", importance)
     x = np.concatenate(list(model.originals[DOWN].rows()))
     off = candidates.rounded(x, "Q3_K", importance) - x
@@ -111,3 +112,14 @@ def test_each_expert_has_its_own_importance():
     for start, rows, weights in slabs:
         assert np.array_equal(rows, x[start : start + len(rows)])
         assert np.array_equal(weights, importance[:256] if start < 3 else importance[256:])
+
+
+def test_experts_are_exchanged_and_their_router_is_not(tmp_path, elsewhere):
+    with Exchange(convert.to_gguf(build("granitemoe", tmp_path), "f32"), " ".join(TEXT), 64, 2, 1) as model:
+        experts = [name for name in model.exchangeable if "_exps" in name]
+        assert experts and not [name for name in model.exchangeable if "ffn_gate_inp" in name]
+        for name in experts:
+            model.put(name, "Q4_0", np.ones(model.tensors[name].shape[0] * model.originals[name].columns))
+            assert model.divergences().mean() > 0
+            model.put(name, "F32")
+            assert model.divergences().max() == 0
