@@ -6,6 +6,8 @@ second run takes ten minutes. No file of ours is larger than the peer's.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from helpers.pipeline import catalogue, convert, gguf_file
 from helpers.pipeline.gguf_header import Tensor
 from helpers.quality import calibration, evaluate, importance, mix, scoring
 from helpers.quality.costs import Costs
+from helpers.quality.journal import Journal
 from helpers.training import stories
 
 GROUP = "The best file for its size"
@@ -63,15 +66,20 @@ class Contest:
     window: int
 
     def __post_init__(self):
-        self.reference = scoring.reference(self.f16, self.text, window=self.window)
-        self.scores: dict[Path, np.ndarray] = {}
+        key = hashlib.sha256(repr((artifacts.stamp(self.f16), self.text, self.window)).encode()).hexdigest()[:12]
+        self.scores = Journal(artifacts.folder("mix") / f"held-out-{key}.jsonl")
+
+    @functools.cached_property
+    def reference(self) -> scoring.Reference:
+        return scoring.reference(self.f16, self.text, window=self.window)
 
     def kl(self, path: Path) -> np.ndarray:
         """Return a file's KL on each window, in millinats: (windows,)."""
-        if path not in self.scores:
+        key = (path.name, artifacts.sha256(path))
+        if key not in self.scores:
             divergences = evaluate.compare(self.reference, path, self.text).divergences
-            self.scores[path] = 1000 * divergences.mean(axis=1, dtype=np.float64)
-        return self.scores[path]
+            self.scores.add(*key, divergences.mean(axis=1, dtype=np.float64))
+        return 1000 * self.scores[key]
 
     def make(self, types: dict[str, str]) -> Path:
         """Return the file with these types."""
