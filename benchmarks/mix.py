@@ -144,11 +144,11 @@ def story() -> Iterator[Row]:
             yield contest.row(at, contest.make(mix.choose(costs, budget=plain.stat().st_size).types), "plain", plain)
         predicted = 1000 * chosen.predicted
         yield Row(GROUP, f"story, {at}, predicted", predicted, UNIT, "the mix, measured", contest.kl(ours).mean())
-        refined = mix.refine(f16, text, seen, costs, limit, most=96)[-1]
-        inside = contest.make(refined.types)
-        yield contest.row(f"{at}, tried whole", inside, "prices alone", ours, limit)
         finely = contest.make(mix.choose(every, budget=limit).types)
         yield contest.row(f"{at}, every price measured", finely, "one price per tensor", ours, limit)
+        tried = contest.make(mix.refine(f16, text, seen, every, limit, most=96)[-1].types)
+        yield contest.row(f"{at}, and whole mixes tried", tried, "every price measured", finely, limit)
+        yield contest.row(f"{at}, all of that", tried, "the recipe, with importance", steered, key="story, all of it")
         blind = contest.make(mix.choose(by_error, budget=limit).types)
         yield contest.row(at, ours, "weighted error only (#15550)", blind, limit)
     yield from other_rules(contest, costs)
