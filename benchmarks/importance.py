@@ -12,9 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import llama_cpp
-import numpy as np
-
 from benchmarks.report import Row, Time, race
 from helpers.errors import CourseError
 from helpers.pipeline import catalogue, convert, gguf_file
@@ -24,7 +21,7 @@ from tests.long import llama_imatrix
 
 GROUP = "Importance"
 WINDOW, THREADS, ROUNDS, SHORT = 256, 2, 5, 2
-MODELS = {"story": 40, "smollm2": 8}  # windows
+MODELS = {"story": 40, "smollm2": 4}  # windows
 
 
 def reading(rows: list[Row]) -> str:
@@ -54,7 +51,7 @@ def race_one(gguf: Path, windows: int) -> list:
         source = Path(temporary) / "text.txt"
         source.write_text(text, encoding="utf-8")
         seen, names = squares.Squares(WINDOW), {tensor.name for tensor in gguf_file.summary(gguf).tensors}
-        with watching.watched(model.llm, names, seen.add) as read, bare(model.llm) as decode:
+        with watching.watched(model.llm, names, seen.add) as read, watching.reader(model.llm) as decode:
 
             def ours() -> importance.Importance:
                 whole = importance.Importance({}, {}, (), WINDOW, 0)
@@ -80,26 +77,3 @@ def race_one(gguf: Path, windows: int) -> list:
 def difference(long: Time | None = None, short: Time | None = None) -> list[float]:
     """Return the seconds that the long run takes more, in a list; an empty one without runs."""
     return [long.best - short.best] if long and short else []
-
-
-@contextlib.contextmanager
-def bare(llm) -> Iterator:
-    """Yield a function that decodes a window as `watching.watched` does, without a callback."""
-    batch = llama_cpp.llama_batch_init(WINDOW, 0, 1)
-    try:
-        batch.n_tokens = WINDOW
-        np.ctypeslib.as_array(batch.pos, (WINDOW,))[:] = np.arange(WINDOW)
-        np.ctypeslib.as_array(batch.n_seq_id, (WINDOW,))[:] = 1
-        np.ctypeslib.as_array(batch.logits, (WINDOW,))[:] = 1
-        for i in range(WINDOW):
-            batch.seq_id[i][0] = 0
-
-        def decode(ids: np.ndarray) -> None:
-            np.ctypeslib.as_array(batch.token, (WINDOW,))[:] = ids
-            llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(llm.ctx), True)
-            assert llama_cpp.llama_decode(llm.ctx, batch) == 0
-            llama_cpp.llama_synchronize(llm.ctx)
-
-        yield decode
-    finally:
-        llama_cpp.llama_batch_free(batch)

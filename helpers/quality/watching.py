@@ -32,11 +32,8 @@ def watched(
 
     While it runs, `show(name, node)` gets every product with a weight of these names: `node.source(0)` is the weight,
     `node.source(1)` the inputs in F32, and of MUL_MAT_ID `node.source(2)` the experts chosen. What it raises, Ctrl-C
-    included, comes out of the function: an exception cannot pass through C. The model's context gives the size of a
-    window; it gets a second context beside it, because the callback is chosen when one is made.
+    included, comes out of the function: an exception cannot pass through C.
     """
-    import llama_cpp
-
     ggml_tensor.library()
     raised: list[BaseException] = []
 
@@ -54,8 +51,31 @@ def watched(
             raised.append(error)
             return False
 
+    with reader(llm, look) as read:
+
+        def read_or_raise(ids: np.ndarray) -> None:
+            try:
+                read(ids)
+            finally:
+                if raised:
+                    raise raised.pop()
+
+        yield read_or_raise
+
+
+@contextlib.contextmanager
+def reader(llm: Llama, look: Callable[[int, bool, int], bool] | None = None) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield the function of `watched`, with llama.cpp's own callback or none.
+
+    The open model's context gives the size of a window. It gets a second context beside it, because the callback is
+    chosen when one is made. Raises InputError if llama.cpp cannot make it, or cannot run a window.
+    """
+    import llama_cpp
+
     settings = type(llm.context_params).from_buffer_copy(llm.context_params)
-    settings.cb_eval = llama_cpp.ggml_backend_sched_eval_callback(look)
+    settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO  # as in llama.cpp's tools; saves up to a quarter
+    if look:
+        settings.cb_eval = llama_cpp.ggml_backend_sched_eval_callback(look)
     window = settings.n_ctx
     batch = context = None
 
@@ -65,8 +85,6 @@ def watched(
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
         failed = llama_cpp.llama_decode(context, batch)
         llama_cpp.llama_synchronize(context)
-        if raised:
-            raise raised.pop()
         if failed:
             raise InputError(
                 f"llama.cpp could not run a window of {len(ids)} tokens. Memory may be short. Use a smaller window or "

@@ -90,8 +90,7 @@ def compare(gguf: Path, text: str, folder: Path) -> list[str]:
     source, theirs, ours = folder / "text.txt", {}, {}
     source.write_text(text, encoding="utf-8")
     windows = ["-c", WINDOW, "-b", WINDOW]
-    # Without flash attention, which llama-cpp-python leaves off: it rounds otherwise.
-    options = ["-f", source, *windows, "-fa", "off", "--chunks", WINDOWS, "--no-ppl", "--process-output"]
+    options = ["-f", source, *windows, "--chunks", WINDOWS, "--no-ppl", "--process-output"]
     recorded = importance.collect(gguf, text, window=WINDOW, most=WINDOWS)
     for form in ("gguf", "dat"):
         path, back = folder / f"theirs.{form}", folder / f"back.{form}.gguf"
