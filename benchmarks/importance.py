@@ -48,23 +48,25 @@ def race_one(gguf: Path, windows: int) -> list:
     """Return our time, and the seconds of the peers: the decoder, and llama-imatrix if it is there."""
     text = calibration.text()
     with Scorer(gguf, text, WINDOW, windows, THREADS) as model, tempfile.TemporaryDirectory() as temporary:
+        pairs = model.windows.reshape(-1, 2, WINDOW)
         source = Path(temporary) / "text.txt"
         source.write_text(text, encoding="utf-8")
-        seen, names = squares.Squares(WINDOW), {tensor.name for tensor in gguf_file.summary(gguf).tensors}
-        with watching.watched(model.llm, names, seen.add) as read, watching.reader(model.llm) as decode:
+        seen, names = squares.Squares(), {tensor.name for tensor in gguf_file.summary(gguf).tensors}
+        with watching.watched(model.llm, names, seen.add, 2) as read, watching.reader(model.llm, None, 2) as decode:
 
             def ours() -> importance.Importance:
                 whole = importance.Importance({}, {}, (), WINDOW, 0)
-                for ids in model.windows:
-                    read(ids)
-                    whole = importance.merge(whole, importance.Importance(*seen.taken("it"), (), WINDOW, 1))
+                for two in pairs:
+                    read(two)
+                    found = seen.taken("it", two.size)
+                    whole = importance.merge(whole, importance.Importance(*found, (), WINDOW, len(two)))
                 return whole
 
             def theirs(chunks: int) -> None:
                 options = ("-f", source, "-c", WINDOW, "--chunks", chunks, "--no-ppl", "-o", Path(temporary) / "x.gguf")
                 llama_imatrix.run(gguf, "-tb", THREADS, *options)
 
-            competitors = [ours, lambda: [decode(ids) for ids in model.windows]]
+            competitors = [ours, lambda: [decode(two) for two in pairs]]
             with contextlib.suppress(CourseError):  # no compiler here
                 llama_imatrix.program()
                 competitors += [lambda: theirs(windows + SHORT), lambda: theirs(SHORT)]

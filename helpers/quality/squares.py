@@ -1,4 +1,4 @@
-"""Sums of the squared inputs of each weight matrix over one window, as llama-imatrix's `collect_imatrix` adds them."""
+"""Sums of the squared inputs of each weight matrix over some windows, as llama-imatrix adds them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from helpers.quality.ggml_tensor import MUL_MAT_ID, Tensor, array
 
 
 class Squares:
-    """Adds up what `watching.watched` shows of one window of `tokens` tokens."""
+    """Adds up what `watching.watched` shows while it reads some windows."""
 
-    def __init__(self, tokens: int):
-        self.tokens = tokens
+    def __init__(self):
         self._clear()
 
     def _clear(self) -> None:
@@ -33,8 +32,8 @@ class Squares:
             sums, counts = self.sums[name] + sums, self.counts[name] + counts
         self.sums[name], self.counts[name] = sums, counts
 
-    def taken(self, model: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Return (sums, counts) of the window, and begin a new one.
+    def taken(self, model: str, tokens: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return (sums, counts) of what was read, so many tokens, and begin anew.
 
         Raises InputError if some inputs are not finite, or of some tokens were not seen.
         """
@@ -46,10 +45,10 @@ class Squares:
                     f"The inputs of {name} in {model} are NaN or infinite. Its weights are damaged, or overflow in "
                     "this format. Make the file again, from BF16 or FP32 weights."
                 )
-            if not counts[name].sum() or counts[name].sum() % self.tokens:
+            if not counts[name].sum() or counts[name].sum() % tokens:
                 raise InputError(
-                    f"{name} saw {counts[name].sum():,} inputs in a window of {self.tokens}. llama.cpp left some "
-                    "tokens of this architecture out, so the sums would mean nothing. Record another model."
+                    f"{name} saw {counts[name].sum():,} inputs of {tokens} tokens. llama.cpp left some tokens of "
+                    "this architecture out, so the sums would mean nothing. Record another model."
                 )
         if not sums:
             raise InputError(

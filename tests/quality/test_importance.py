@@ -147,18 +147,18 @@ class Stop(Exception):
     pass
 
 
-def stopping_after(monkeypatch, windows: int, error: type[BaseException]) -> list:
-    """Let recording fail in the middle of a window, in the callback; return what counts the windows."""
+def stopping_after(monkeypatch, batches: int, error: type[BaseException]) -> list:
+    """Let recording fail in the callback, in the middle of a batch of 4 windows; return what counts the batches."""
     finished, add, taken = [], squares.Squares.add, squares.Squares.taken
 
     def failing(self, name, node):
-        if len(finished) >= windows and name == "blk.2.ffn_up.weight":
+        if len(finished) >= batches and name == "blk.2.ffn_up.weight":
             raise error
         add(self, name, node)
 
-    def counting(self, model):
-        finished.append(model)
-        return taken(self, model)
+    def counting(self, model, tokens):
+        finished.append(tokens)
+        return taken(self, model, tokens)
 
     monkeypatch.setattr(squares.Squares, "add", failing)
     monkeypatch.setattr(squares.Squares, "taken", counting)
@@ -169,22 +169,31 @@ def stopping_after(monkeypatch, windows: int, error: type[BaseException]) -> lis
 def test_an_interrupted_recording_goes_on(story_f16, elsewhere, monkeypatch, error):
     """The exception in the callback arrives here, and only the windows that are missing are read later."""
     with monkeypatch.context() as patch:
-        stopping_after(patch, 3, error)
+        stopping_after(patch, 2, error)
         with pytest.raises(error):
-            importance.collect(story_f16, STORIES, window=128, most=8, name="x")
+            importance.collect(story_f16, STORIES, window=128, most=18, name="x")
     (kept,) = (elsewhere / "importance").glob("story-F16-*.gguf")
-    assert importance.read(kept).windows == 3
+    assert importance.read(kept).windows == 8
     finished = stopping_after(monkeypatch, 100, error)
-    resumed = importance.collect(story_f16, STORIES, window=128, most=8, name="x")
-    assert len(finished) == 5 and resumed.windows == 8
+    resumed = importance.collect(story_f16, STORIES, window=128, most=18, name="x")
+    assert finished == [512, 512, 256] and resumed.windows == 18
     kept.unlink()
-    assert importance.collect(story_f16, STORIES, window=128, most=8, name="x").checksum == resumed.checksum
-    assert len(finished) == 13
-    importance.collect(story_f16, STORIES, window=128, most=8, name="x")
-    assert len(finished) == 13, "a whole recording is kept"
+    assert importance.collect(story_f16, STORIES, window=128, most=18, name="x").checksum == resumed.checksum
+    assert len(finished) == 8
+    importance.collect(story_f16, STORIES, window=128, most=18, name="x")
+    assert len(finished) == 8, "a whole recording is kept"
     kept.write_bytes(kept.read_bytes()[:5000])
-    importance.collect(story_f16, STORIES, window=128, most=8, name="x")
-    assert len(finished) == 21, "a damaged one is not used"
+    importance.collect(story_f16, STORIES, window=128, most=18, name="x")
+    assert len(finished) == 13, "a damaged one is not used"
+
+
+def test_windows_read_together_do_not_see_each_other(story_f16, elsewhere, monkeypatch):
+    together = importance.collect(story_f16, STORIES, window=128, most=5, name="together")
+    monkeypatch.setattr(importance, "AT_ONCE", 1)
+    alone = importance.collect(story_f16, STORIES, window=128, most=5, name="alone")
+    for name in alone.names:
+        assert together.counts[name].tolist() == alone.counts[name].tolist() == [640]
+        assert np.allclose(together.sums[name], alone.sums[name], rtol=1e-3, atol=1e-4 * alone.sums[name].max()), name
 
 
 def test_a_crash_costs_seconds_at_most(story_f16, elsewhere, monkeypatch):
@@ -192,8 +201,8 @@ def test_a_crash_costs_seconds_at_most(story_f16, elsewhere, monkeypatch):
     monkeypatch.setattr(importance, "SAVE_EVERY", 0)
     saved = []
     monkeypatch.setattr(importance.Importance, "save", lambda self, path: saved.append(self.windows))
-    importance.collect(story_f16, STORIES, window=128, most=4)
-    assert saved == [1, 2, 3, 4, 4]
+    importance.collect(story_f16, STORIES, window=128, most=6)
+    assert saved == [4, 6, 6]
 
 
 def test_another_text_window_or_file_is_another_recording(story_f16, elsewhere):
@@ -211,7 +220,7 @@ def test_a_window_of_which_some_tokens_are_missing(story_f16, elsewhere, monkeyp
         return decode(context, batch)
 
     monkeypatch.setattr(llama_cpp, "llama_decode", fewer)
-    with pytest.raises(InputError, match=r"blk\.3\.\w+\.weight saw 1 inputs in a window of 128"):
+    with pytest.raises(InputError, match=r"blk\.3\.\w+\.weight saw 1 inputs of 256 tokens"):
         importance.collect(story_f16, STORIES, window=128, most=2)
 
 
