@@ -85,6 +85,21 @@ class Contest:
         """Return the file with these types."""
         return convert.requantize(self.f16, "Q4_K_M", importance=self.seen, types=types)
 
+    def beside_the_recipe(self, size: str, costs: Costs) -> tuple[Path, Path, list[Row]]:
+        """Return llama.cpp's file with importance, our mix in no more bytes, and the rows that compare them."""
+        steered = convert.requantize(self.f16, size, importance=self.seen)
+        chosen = mix.choose(costs, budget=steered.stat().st_size)
+        ours, at = self.make(chosen.types), f"{size}'s size"
+        predicted, measured_kl = 1000 * chosen.predicted, float(self.kl(ours).mean())
+        return (
+            steered,
+            ours,
+            [
+                self.row(at, ours, "the recipe, with importance", steered, key=f"{self.title} importance"),
+                Row(GROUP, f"{self.title}, {at}, predicted", predicted, UNIT, "the mix, measured", measured_kl),
+            ],
+        )
+
     def row(self, what: str, ours: Path, name: str, theirs: Path, limit: int | None = None, key: str = "") -> Row:
         """Return our file beside a peer's; it is within `limit` bytes, by default the peer's."""
         assert ours.stat().st_size <= (limit or theirs.stat().st_size), f"{ours.name} is larger than allowed"
@@ -132,18 +147,13 @@ def story() -> Iterator[Row]:
     by_error = mix.by_error(costs, f16, seen)
     every = mix.sensitivity(f16, text, seen, measured=None, most=12)
     for size in STORY_SIZES:
-        steered = convert.requantize(f16, size, importance=seen)
-        limit = steered.stat().st_size
-        chosen = mix.choose(costs, budget=limit)
-        ours = contest.make(chosen.types)
-        at = f"{size}'s size"
-        yield contest.row(at, ours, "the recipe, with importance", steered, key="story importance")
+        steered, ours, compared = contest.beside_the_recipe(size, costs)
+        yield from compared
+        limit, at = steered.stat().st_size, f"{size}'s size"
         if size in convert.TYPES:
             plain = convert.requantize(f16, size)
             # The plain file lacks some hundred bytes that say how it was made: that much is given to ours.
             yield contest.row(at, contest.make(mix.choose(costs, budget=plain.stat().st_size).types), "plain", plain)
-        predicted = 1000 * chosen.predicted
-        yield Row(GROUP, f"story, {at}, predicted", predicted, UNIT, "the mix, measured", contest.kl(ours).mean())
         finely = contest.make(mix.choose(every, budget=limit).types)
         yield contest.row(f"{at}, every price measured", finely, "one price per tensor", ours, limit)
         tried = contest.make(mix.refine(f16, text, seen, every, limit, most=96)[-1].types)
@@ -179,16 +189,10 @@ def smollm2() -> Iterator[Row]:
     costs = mix.sensitivity(f16, text, seen, minutes=3, most=8)
     contest = Contest("SmolLM2", f16, seen, (artifacts.ROOT / "data" / "evaluation.txt").read_text(), 256)
     for size in SMOLLM2_SIZES:
-        steered = convert.requantize(f16, size, importance=seen)
-        limit = steered.stat().st_size
-        chosen = mix.choose(costs, budget=limit)
-        ours = contest.make(chosen.types)
-        at = f"{size}'s size"
-        yield contest.row(at, ours, "the recipe, with importance", steered, key="SmolLM2 importance")
-        predicted = 1000 * chosen.predicted
-        yield Row(GROUP, f"SmolLM2, {at}, predicted", predicted, UNIT, "the mix, measured", contest.kl(ours).mean())
-        hurried = convert.requantize(f16, size, importance=minute)
-        yield contest.row(at, ours, "importance of a minute (gguf-my-repo)", hurried, limit)
+        steered, ours, compared = contest.beside_the_recipe(size, costs)
+        yield from compared
+        hurried, limit = convert.requantize(f16, size, importance=minute), steered.stat().st_size
+        yield contest.row(f"{size}'s size", ours, "importance of a minute (gguf-my-repo)", hurried, limit)
 
 
 def plans() -> Iterator[Row]:

@@ -14,11 +14,11 @@ import numpy as np
 
 from helpers.pipeline.gguf_file import Summary
 from helpers.pipeline.gguf_header import Header, Tensor
+from helpers.pipeline.proof import stored
 
 ALIGNMENT = 32
 ADDED = {"general.quantization_version": 0, "general.file_type": 0}  # numbers that llama.cpp's quantizer writes itself
 REMOVED = ("split.no", "split.count", "split.tensors.count")  # a model in parts becomes one file
-SLAB = 1 << 24  # numbers looked at together
 
 
 def file_bytes(source: Summary, types: dict[str, str], added: dict[str, str | int]) -> int:
@@ -28,8 +28,7 @@ def file_bytes(source: Summary, types: dict[str, str], added: dict[str, str | in
     """
     import gguf
 
-    pairs, _ = _layout(source.path)
-    pairs = {key: n for key, n in pairs.items() if key not in REMOVED}
+    pairs = {key: n for key, n in _bytes_of_pairs(source.path).items() if key not in REMOVED}
     for key, value in (ADDED | added).items():
         pairs[key] = 8 + len(key.encode()) + 4 + (4 if isinstance(value, int) else 8 + len(value.encode()))
     header, data = 24 + sum(pairs.values()), 0
@@ -46,35 +45,26 @@ def _padded(n_bytes: int) -> int:
 
 
 def largest(source: Summary, tensors: list[Tensor]) -> Iterator[tuple[Tensor, float]]:
-    """Yield each of these F32 or BF16 tensors and its largest magnitude, NaN if it holds one."""
+    """Yield each of these tensors of floats and its largest magnitude, NaN if it holds one."""
     wanted = {tensor.name: tensor for tensor in tensors}
-    for part in (source.parts or (source.path,)) if wanted else ():
-        _, starts = _layout(part)
-        for name in starts.keys() & wanted.keys():
-            tensor = wanted[name]
-            stored = np.float32 if tensor.type == "F32" else np.uint16
-            numbers = np.memmap(part, stored, "r", starts[name], tensor.elements)
-            top = 0.0
-            for start in range(0, tensor.elements, SLAB):
-                piece = numbers[start : start + SLAB]
-                if tensor.type == "BF16":  # the upper half of a float32; without their signs, bits sort like numbers
-                    piece = (np.array([(piece & 0x7FFF).max()], np.uint32) << 16).view(np.float32)
-                top = max(top, float(np.abs(piece).max()), key=lambda x: math.inf if math.isnan(x) else x)
-            yield tensor, top
+    for tensor in stored.tensors(source.path) if wanted else ():
+        if tensor.name in wanted:
+            yield wanted[tensor.name], float(max((np.abs(rows).max() for rows in tensor.rows()), key=_nan_first))
 
 
-def _layout(path: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the bytes of each key-value pair of one file, and where each tensor begins in it."""
+def _nan_first(magnitude: np.float32) -> float:
+    return math.inf if np.isnan(magnitude) else float(magnitude)
+
+
+def _bytes_of_pairs(path: Path) -> dict[str, int]:
+    """Return how many bytes each key-value pair of a file takes."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         header = Header(path, data)
-        header.take(8)  # magic and version
-        tensors, count = header.number("Q"), header.number("Q")
+        header.take(16)  # magic, version, number of tensors
         pairs = {}
-        for _ in range(count):
+        for _ in range(header.number("Q")):
             start = header.position
             key = header.text()
             header.value(header.number("I"))
             pairs[key] = header.position - start
-        entries = [header.tensor() for _ in range(tensors)]
-        start = _padded(header.position)
-    return pairs, {tensor.name: start + offset for tensor, offset in entries}
+    return pairs

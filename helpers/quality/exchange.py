@@ -47,8 +47,7 @@ class Exchange(Scorer):
             )
         super().__init__(file.path, text, window, None, threads, use_mmap=False)
         try:
-            spread = np.linspace(0, len(self.windows) - 1, most or len(self.windows)).round().astype(int)
-            self.windows = self.windows[np.unique(spread)]
+            self.windows = scoring.evenly(self.windows, most)
             # Prices are no report: nearly all tokens count, because more of them tell more than a longer past does.
             self.first, self.count = window // 8, window - 1 - window // 8
             self.threads = threads or machine.cores()
@@ -117,7 +116,7 @@ class Exchange(Scorer):
 
 def _quantized(file: gguf_file.Summary) -> set[str]:
     """Return the tensors that llama.cpp's quantizer changes: no vectors, no router of experts."""
-    failed, log = quantizer_call.run(Request(file, "Q8_0"), None, threads=1)
+    failed, log = quantizer_call.run(Request(file, "Q8_0"), {})
     if failed:
         raise InputError(
             f"llama.cpp cannot quantize {file.path.name}: {log[-1].strip() if log else 'it does not say why'}. Convert "

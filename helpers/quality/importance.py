@@ -24,7 +24,7 @@ from helpers import artifacts, machine
 from helpers.errors import InputError
 from helpers.pipeline import convert, gguf_file, runtime
 from helpers.quality import calibration, imatrix_file, squares, watching
-from helpers.quality.scoring import Scorer
+from helpers.quality.scoring import Scorer, evenly
 
 FLOOR = 1e-4  # of a row's mean: ggml makes zeros of a block of weights that all matter nothing
 SAVE_EVERY = 15  # seconds: what a crash costs at most
@@ -140,8 +140,7 @@ def collect(
     """
     text, name = calibration.named(text, name)
     with Scorer(gguf, text, window, None, threads) as model:
-        chosen = np.linspace(0, len(model.windows) - 1, most or len(model.windows)).round().astype(int)
-        model.windows = model.windows[np.unique(chosen)]
+        model.windows = evenly(model.windows, most)
         file = gguf_file.summary(model.path)
         path = artifacts.folder("importance") / f"{model.path.stem}-{_key(file, model.windows, name)}.gguf"
         with artifacts.locked(path):

@@ -227,6 +227,16 @@ class Scorer:
         return int(np.dot(lengths, counts))
 
 
+def evenly(windows: np.ndarray, most: int | None) -> np.ndarray:
+    """Return at most `most` windows (None: all), spread evenly over the text. Raises InputError for less than one."""
+    if most is not None and most < 1:
+        raise InputError(
+            f"most is {most!r:.40}. At least one window is read. Choose 1 or more, or None for the whole text."
+        )
+    chosen = np.linspace(0, len(windows) - 1, most or len(windows)).round().astype(int)
+    return windows[np.unique(chosen)]
+
+
 def documents(text: str | Iterable[str]) -> str | list[str]:
     """Return a text or a list of texts; raise InputError for what cannot be written in UTF-8."""
     if isinstance(text, bytes) or not isinstance(text, Iterable):

@@ -106,3 +106,14 @@ def test_a_reference_of_another_text_is_refused(run, story_f16):
 def test_unknown_interval(run, story_f16):
     with pytest.raises(InputError, match="no interval of 'speed'"):
         evaluate.compare(run, story_f16, STORIES).interval("speed")
+
+
+@pytest.mark.parametrize("most, chosen", [(None, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4]), (3, [0, 2, 4]), (1, [0])])
+def test_windows_spread_over_the_text(most, chosen):
+    assert scoring.evenly(np.arange(5)[:, None], most).ravel().tolist() == chosen
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_no_window_at_all(most):
+    with pytest.raises(InputError, match="At least one window is read"):
+        scoring.evenly(np.arange(5)[:, None], most)
