@@ -12,6 +12,7 @@ from stand_in import StandIn
 
 from helpers.errors import ConversionError
 from helpers.pipeline import convert, quantizer, quantizer_call, quantizer_layout
+from helpers.pipeline.proof import stored
 from helpers.pipeline.quantizer_request import ALL_TYPES, MOST_TEXT, STEERED_TYPES, Request
 
 MIX = {"blk.0.attn_v.weight": "Q8_0", "blk.1.ffn_down.weight": "IQ2_XXS", "token_embd.weight": "IQ4_XS"}
@@ -177,8 +178,8 @@ def test_a_plan_that_is_not_understood(f16, monkeypatch):
 
 
 def test_largest_numbers_are_found_in_both_types(tmp_path, monkeypatch):
-    """BF16 is looked at as whole numbers; pieces end within a tensor."""
-    monkeypatch.setattr(quantizer_layout, "SLAB", 1000)
+    """Also when a tensor is read in several pieces."""
+    monkeypatch.setattr(stored, "AT_ONCE", 1000)
     numbers = np.linspace(-3, 2, 4096, dtype=np.float32).reshape(64, 64)
     writer = gguf.GGUFWriter(tmp_path / "both.gguf", "llama")
     writer.add_tensor("a", numbers)
