@@ -1,11 +1,12 @@
 """A model whose tensors are exchanged in memory: unchanged it differs by nothing, changed it is what a file is."""
 
+import llama_cpp
 import numpy as np
 import pytest
 
 from helpers.errors import InputError
 from helpers.pipeline import catalogue, convert
-from helpers.quality import candidates, evaluate
+from helpers.quality import candidates, evaluate, exchange
 from helpers.quality.exchange import Exchange
 from helpers.training import stories
 from tests.zoo import build
@@ -92,6 +93,29 @@ def test_what_cannot_be_exchanged(story_f16):
     small = convert.to_gguf(catalogue.CATALOGUE["story"].fetch(), "q8_0")
     with pytest.raises(InputError, match="Tensors are exchanged in a model of F16"):
         Exchange(small, TEXT, 64, 1)
+
+
+def test_a_file_that_the_quantizer_refuses_is_not_opened(story_f16, monkeypatch):
+    monkeypatch.setattr(exchange.quantizer_call, "run", lambda request, types: (1, ["an unknown tensor\n"]))
+    with pytest.raises(InputError, match="cannot quantize story.*: an unknown tensor. Convert the checkpoint again"):
+        Exchange(story_f16, TEXT, 64, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "returned", "message"),
+    [("llama_init_from_model", None, "second context"), ("llama_decode", 1, "none of the model's matrices was seen")],
+)
+def test_a_machine_too_small_to_look_at_the_matrices(story_f16, monkeypatch, function, returned, message):
+    """The look at the graph fails; the scorer of the same file, which is opened before, gets what it asks for."""
+    opened = exchange.Scorer.__init__
+
+    def then_nothing_more(self, *arguments, **options):
+        opened(self, *arguments, **options)
+        monkeypatch.setattr(llama_cpp, function, lambda *arguments: returned)
+
+    monkeypatch.setattr(exchange.Scorer, "__init__", then_nothing_more)
+    with pytest.raises(InputError, match=message):
+        Exchange(story_f16, TEXT, 64, 1, 1)
 
 
 def test_each_expert_has_its_own_importance():
