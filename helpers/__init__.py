@@ -1,6 +1,7 @@
 """The package behind the notebooks. A folder is a part of the course:
 
     folder         notebooks   what it holds
+    setup          all         what is installed and where: Colab, Kaggle, here; pip, versions, llama-cpp-python's wheel
     numbers        01 to 03    number formats, integer quantization, the blocks inside a GGUF; NumPy only
     pipeline       00, 04-07   download, convert, run, publish: from a checkpoint to a published GGUF
     quality        08, 15      perplexity, KL divergence, with intervals; importance, and bits shared out by measurement
@@ -11,8 +12,9 @@
     checks         all         the checks of the exercises, one module for each notebook
 
 and beside them `errors` (the exceptions), `artifacts` (files whole or not at all), `machine` (disk, memory, threads,
-child processes) and `install`. `from helpers.numbers import integers` imports what a notebook needs; `import helpers`
-alone loads no library and does one thing: it settles how threads wait, which must come before torch or llama_cpp.
+child processes) and `install`, whose parts lie in `setup`. `from helpers.numbers import integers` imports what a
+notebook needs; `import helpers` alone loads no library and does one thing: it settles how threads wait, which must come
+before torch or llama_cpp.
 """
 
 from helpers import machine

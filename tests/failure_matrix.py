@@ -88,7 +88,7 @@ ELSEWHERE = [
     (
         "llama-cpp-python fails to build",
         "a ready-made wheel is tried first; a missing compiler is named",
-        "test_install: test_a_missing_compiler_is_named",
+        "setup/test_llama_wheel: test_a_missing_compiler_is_named",
     ),
     (
         "GPU silently unused",
@@ -118,7 +118,7 @@ ELSEWHERE = [
     (
         "secret HF_TOKEN times out; `!hf` does not see it",
         "it is read in Python, once, and never printed",
-        "pipeline/test_hub: test_token_of_the_colab_vault",
+        "pipeline/test_hub: test_token_of_the_vault",
     ),
     (
         "401/403 on create or upload",

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 from helpers import artifacts, install, machine
-from helpers.errors import CourseError, InputError
+from helpers.errors import CourseError, InputError, InstallError
 from helpers.pipeline import llama_tools, rebuild
+from helpers.setup import llama_wheel, packages, pip
 
 PARTS = ("llama.cpp", "packages")  # folders of artifacts/ that cannot be made without a network
 
@@ -26,15 +27,15 @@ def prefetch(folder: Path) -> None:
     machine.require_disk(1.5e9, folder, "what a classroom needs")
     wheels, constraints = folder / "wheels", artifacts.ROOT / "constraints.txt"
     wheels.mkdir(parents=True, exist_ok=True)
-    torch, common = install.pin("torch"), ["wheel", "--wheel-dir", str(wheels)]
+    torch, common = packages.pin("torch"), ["wheel", "--wheel-dir", str(wheels)]
     try:
-        install.run_pip([*common, "--no-deps", "--index-url", install.TORCH_WHEELS, torch], "fetching PyTorch (CPU)")
-    except install.InstallError:
-        install.run_pip([*common, "--no-deps", torch], "fetching PyTorch from the package index")
+        pip.run([*common, "--no-deps", "--index-url", install.TORCH_WHEELS, torch], "fetching PyTorch (CPU)")
+    except InstallError:
+        pip.run([*common, "--no-deps", torch], "fetching PyTorch from the package index")
     if not any(wheels.glob("llama_cpp_python-*.whl")):
-        shutil.copy2(install.llama_wheel(install.CACHE), wheels)
+        shutil.copy2(llama_wheel.wheel(llama_wheel.CACHE), wheels)
     everything = ["--find-links", str(wheels), "-c", str(constraints), "-r", str(artifacts.ROOT / "requirements.txt")]
-    install.run_pip([*common, *everything], "fetching and building the other packages")
+    pip.run([*common, *everything], "fetching and building the other packages")
     llama_tools.tools()
     rebuild.source_gguf()
     for part in PARTS:

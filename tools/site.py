@@ -17,8 +17,9 @@ import tempfile
 import venv
 from pathlib import Path
 
-from helpers import artifacts, install, machine
+from helpers import artifacts, machine
 from helpers.errors import CourseError, InputError
+from helpers.setup import pip, places
 
 ROOT = artifacts.ROOT
 LINK = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|(?P<picture>!?)\[(?P<text>[^\[\]]*)\]\((?P<href>[^()\s]+)\)", re.S)
@@ -28,7 +29,7 @@ ROW = re.compile(r"\| *(?P<number>\d+) *\| *\[(?P<title>.+?)\]\((?P<path>.+?)\) 
 LAST_PART = "To look things up"
 
 
-def build(folder: Path, root: Path = ROOT, repo: str = install.REPO) -> list[Path]:
+def build(folder: Path, root: Path = ROOT, repo: str = places.REPO) -> list[Path]:
     """Make the site of the course at `root` in `folder`, replacing what is there; return its pages, the index first.
 
     repo: `owner/name` on GitHub. Before it is known, links and buttons that need it are left out.
@@ -63,7 +64,7 @@ def environment() -> Path:
         if not ready.exists() or ready.read_text() != wanted:
             venv.create(folder, clear=True)  # without pip: the course's own installs into it
             pins = ["-c", str(ROOT / "constraints.txt"), "-r", str(requirements)]
-            install.run_pip(["--python", str(python), "install", *pins], "installing Sphinx into .venv-site")
+            pip.run(["--python", str(python), "install", *pins], "installing Sphinx into .venv-site")
             ready.write_text(wanted)
     return python
 

@@ -7,8 +7,9 @@ import re
 import sys
 from pathlib import Path
 
-from helpers import artifacts, install
+from helpers import artifacts
 from helpers.errors import InputError
+from helpers.setup import places
 
 ROOT = artifacts.ROOT
 
@@ -18,13 +19,13 @@ def stamp(repo: str) -> list[Path]:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", repo):
         raise InputError(f"{repo!r} is not the address of a repository. Write it as owner/name.")
     documents = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob(".github/**/*.md"))]
-    places = [*sorted(ROOT.glob("notebooks/*.ipynb")), *documents, ROOT / "CITATION.cff"]
-    places.append(Path(install.__file__))
+    naming = [*sorted(ROOT.glob("notebooks/*.ipynb")), *documents, ROOT / "CITATION.cff"]
+    naming.append(Path(places.__file__))
     changed = []
-    for path in places:
+    for path in naming:
         text = path.read_text()
-        if install.REPO in text:
-            path.write_text(text.replace(install.REPO, repo))
+        if places.REPO in text:
+            path.write_text(text.replace(places.REPO, repo))
             changed.append(path)
     return changed
 

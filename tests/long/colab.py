@@ -1,11 +1,14 @@
 """Rehearse what Colab does: one notebook in an empty folder, on a machine with what Colab preinstalls.
 
-    python tests/long/colab.py 02 05 … | all  [--model story] [--venv FOLDER]
+    python tests/long/colab.py 02 05 … | all  [--model story] [--venv FOLDER] [--python python3.13] [--torch 2.11.0]
 
 The working tree is stamped with a made-up address and laid down as the repository that git finds there; a virtual
 environment gets Colab's versions and a stand-in for `google.colab`. Then each notebook must run from its first cell to
-its last, may install what is missing, and may not move any package that was there. Needs git, and a compiler unless
-pip has llama-cpp-python's wheel.
+its last, may install what is missing, and may not move any package that was there. An unstamped copy and the versions
+of an older runtime must end in a message. Needs git, and a compiler unless pip has llama-cpp-python's wheel.
+
+Colab has Python 3.13, its older runtimes 3.12; --python names the one for the environment. torch is Colab's own version
+where PyTorch's CPU index can be reached, else the course's; --torch insists, if need be on a build of several GB.
 """
 
 from __future__ import annotations
@@ -26,13 +29,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from helpers import artifacts, install
 from helpers.errors import CourseError
+from helpers.setup import packages, pip, places
 from tools.execute import find
 
 REPO = "course/from-bits-to-gguf"  # made up: git is told that this repository is the one on this machine
-SECONDS = 900  # for the longest cell; building llama-cpp-python takes six minutes
+SECONDS = 2700  # for the longest cell; building llama-cpp-python takes six minutes, and thrice that beside neighbours
+TORCH = "2.11.0"  # Colab's
 
 # From Colab's own list of 19 August 2026 (googlecolab/backend-info, pip-freeze.txt): what the notebooks, the programs
-# that run them and the packages they add depend on. Only torch is ours, as the list has a build of its own.
+# that run them and the packages they add depend on. torch is apart, as the list has a build of its own.
 PREINSTALLED = """
 annotated-doc==0.0.5 annotated-types==0.8.0 anyio==4.14.2 certifi==2026.7.22 click==8.4.2 contourpy==1.3.3
 cycler==0.12.1 fastapi==0.141.1 filelock==3.32.3 fonttools==4.63.0 fsspec==2025.3.0 h11==0.16.0 hf-xet==1.6.0
@@ -47,6 +52,9 @@ sentencepiece==0.2.2 shellingham==1.5.4 six==1.17.0 starlette==1.6.0 sympy==1.14
 tqdm==4.67.3 traitlets==5.7.1 transformers==5.15.0 typer==0.27.1 typing-inspection==0.4.4 typing_extensions==4.16.0
 tzdata==2026.3 urllib3==2.5.0 uvicorn==0.52.3 widgetsnbextension==3.6.10 zipp==4.1.0
 """.split()
+
+# What a runtime of June 2026 has instead; a reader may choose it, and Kaggle's image is as old.
+OLDER = ["huggingface_hub==1.23.0", "transformers==5.13.1"]
 
 # Colab's Python also sees the packages of Ubuntu's own Python (apt-list.txt of the same place), last on its path:
 # older versions, in the shadow of those above. They are there, they are listed, and they are not used.
@@ -78,6 +86,7 @@ def get(key):
 EXECUTE = """
 import asyncio, sys, nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError
 notebook = nbformat.read(sys.argv[1], as_version=4)
 client = NotebookClient(notebook, timeout=int(sys.argv[2]), kernel_name="python3")
 
@@ -96,6 +105,8 @@ async def main():
 
 try:
     asyncio.run(main())
+except CellTimeoutError as late:
+    sys.exit(f"TOO SLOW {late}")
 finally:
     nbformat.write(notebook, sys.argv[1])
 """
@@ -114,7 +125,7 @@ def lay_down(folder: Path) -> Path:
         if (artifacts.ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(artifacts.ROOT / name, folder / name)
-    if install.REPO.startswith("OWNER/"):
+    if places.REPO.startswith("OWNER/"):
         subprocess.run(
             [sys.executable, "-m", "tools.stamp", REPO],
             cwd=folder,
@@ -129,7 +140,7 @@ def lay_down(folder: Path) -> Path:
 
 def address() -> str:
     """Return the address that the stamped notebooks clone."""
-    return f"https://github.com/{REPO if install.REPO.startswith('OWNER/') else install.REPO}"
+    return f"https://github.com/{REPO if places.REPO.startswith('OWNER/') else places.REPO}"
 
 
 def environment(repository: Path, home: Path, model: str = "story") -> dict[str, str]:
@@ -163,23 +174,24 @@ def stand_in(packages: Path, home: Path) -> None:
 class Machine:
     """A virtual environment with Colab's packages, restored after every notebook."""
 
-    def __init__(self, folder: Path, home: Path):
+    def __init__(self, folder: Path, home: Path, python: str = sys.executable, torch: str | None = None):
         self.python = folder / "bin" / "python"
         shadow = folder / "dist-packages"
         shutil.rmtree(shadow, ignore_errors=True)
         if not self.python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            with contextlib.suppress(subprocess.CalledProcessError):  # the package index has builds of several GB
-                wheels = ["--index-url", install.TORCH_WHEELS, "--retries", "0", "--timeout", "10"]
-                self.pip("install", *wheels, install.pin("torch"))
-        self.pip("install", install.pin("torch"), *PREINSTALLED)
-        packages = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        stand_in(packages, home)
+            subprocess.run([python, "-m", "venv", str(folder)], check=True)
+            try:  # the package index has builds of several GB
+                self.pip("install", "--index-url", install.TORCH_WHEELS, *pip.FAIL_FAST, f"torch=={torch or TORCH}")
+            except subprocess.CalledProcessError:
+                self.pip("install", f"torch=={torch}" if torch else packages.pin("torch"))
+        self.pip("install", *PREINSTALLED)
+        library = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        stand_in(library, home)
         for name, version in SHADOWED.items():
             record = shadow / f"{name}-{version}.dist-info" / "METADATA"
             record.parent.mkdir(parents=True)
             record.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (packages / "shadow.pth").write_text(f"{shadow}\n")
+        (library / "shadow.pth").write_text(f"{shadow}\n")
         self.before = self.freeze()
 
     def run(self, *arguments: str, **options) -> str:
@@ -222,11 +234,23 @@ def first_cell(path: Path) -> str:
 
 def unstamped_says_so(machine: Machine, folder: Path, surroundings: dict[str, str]) -> bool:
     """Tell whether an unstamped copy ends in the sentence about its repository (true for a stamped tree, too)."""
-    if not install.REPO.startswith("OWNER/"):
+    if not places.REPO.startswith("OWNER/"):
         return True
     code = first_cell(find(["all"])[0])
     said = machine.run("-c", code, cwd=folder, env=surroundings, check=False)
     return "RuntimeError: The course's files are not here" in said and not any(folder.iterdir())
+
+
+def older_runtime_says_so(machine: Machine, repository: Path, folder: Path, surroundings: dict[str, str]) -> bool:
+    """Tell whether the setup cell ends in the sentence about the runtime, and installs nothing before it."""
+    name = find(["all"])[0].name
+    machine.pip("install", "--no-deps", *OLDER)
+    before = machine.freeze()
+    said = machine.run("-c", first_cell(repository / "notebooks" / name), cwd=folder, env=surroundings, check=False)
+    unmoved = machine.freeze() == before
+    machine.restore()
+    named = all(version.replace("==", " ").replace("_", "-") in said for version in OLDER)
+    return named and unmoved and "Runtime version: Latest" in said
 
 
 def rehearse(path: Path, machine: Machine, folder: Path, surroundings: dict[str, str]) -> tuple[bool, str]:
@@ -235,11 +259,21 @@ def rehearse(path: Path, machine: Machine, folder: Path, surroundings: dict[str,
     try:
         machine.run("-c", EXECUTE, path.name, str(SECONDS), cwd=folder, env=surroundings)
     except subprocess.CalledProcessError as error:
-        return False, last_words(error)
+        return False, last_words(error) + why_slow(error.stdout)
     added, moved = differences(machine.before, machine.freeze())
     with contextlib.suppress(subprocess.CalledProcessError):
         machine.restore()
     return not moved, f"added {' '.join(added) or 'nothing'}; moved {' '.join(moved) or 'nothing'}"
+
+
+def why_slow(said: str) -> str:
+    """Return what to think of a cell that took too long; nothing if none did."""
+    if "TOO SLOW" not in said:
+        return ""
+    return (
+        f"\nNo cell failed: one was not finished after {SECONDS // 60} minutes; {os.getloadavg()[0]:.1f} programs "
+        f"wanted {os.cpu_count()} cores. Try again on an idle machine."
+    )
 
 
 def last_words(error: subprocess.CalledProcessError) -> str:
@@ -251,6 +285,8 @@ def main() -> int:
     parser.add_argument("names", nargs="+", help="numbers of notebooks, main, or all")
     parser.add_argument("--model", default="story", help="story or smollm2")
     parser.add_argument("--venv", type=Path, help="keep the environment in this folder and use it again")
+    parser.add_argument("--python", default=sys.executable, help="the Python of the environment, as python3.13")
+    parser.add_argument("--torch", help=f"this version of torch, from whichever index has it; Colab has {TORCH}")
     given = parser.parse_args()
     try:
         wanted = find(given.names)
@@ -261,16 +297,24 @@ def main() -> int:
         home = Path(temporary)
         started = time.monotonic()
         try:
-            machine = Machine((given.venv or home / "venv").resolve(), home)
+            machine = Machine((given.venv or home / "venv").resolve(), home, given.python, given.torch)
         except subprocess.CalledProcessError as error:
             print(f"Colab's packages could not be installed:\n{last_words(error)}")
             return 1
-        print(f"{len(machine.before)} packages preinstalled in {time.monotonic() - started:.0f} s", flush=True)
+        code = "import sys, torch; print('Python', sys.version.split()[0], 'torch', torch.__version__)"
+        version = machine.run("-c", code)
+        print(f"{version.strip()}, {len(machine.before)} packages in {time.monotonic() - started:.0f} s", flush=True)
         repository = lay_down(home / "repository")
         surroundings = environment(repository, home, given.model)
         (home / "empty").mkdir()
-        failures = int(not unstamped_says_so(machine, home / "empty", surroundings))
-        print(f"an unstamped copy {'FAILED' if failures else 'says what is wrong'}", flush=True)
+        failures = 0
+        for what, good in (
+            ("an unstamped copy", unstamped_says_so(machine, home / "empty", surroundings)),
+            ("an older runtime", older_runtime_says_so(machine, repository, home / "empty", surroundings)),
+        ):
+            failures += not good
+            print(f"{what} {'says what is wrong' if good else 'FAILED'}", flush=True)
+        shutil.rmtree(home / "empty")
         for path in wanted:
             started, folder = time.monotonic(), home / path.stem
             folder.mkdir()

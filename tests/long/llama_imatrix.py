@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import artifacts, install, machine
+from helpers import artifacts, machine
 from helpers.errors import InstallError
 from helpers.pipeline import catalogue, convert, llama_tools
 from helpers.quality import calibration, importance
 from helpers.quality.importance import Importance
+from helpers.setup import llama_wheel, packages, pip
 from tests.zoo import build as build_checkpoint
 
 FOLDER = artifacts.ROOT / "build" / "llama_imatrix"
@@ -45,7 +46,7 @@ def _sources() -> Path:
     """Return llama.cpp's whole tree out of llama-cpp-python's source distribution."""
     path = FOLDER / "sources"
     if not path.exists():
-        archive = install.download(install.pin(install.LLAMA), artifacts.folder("packages"), source=True)
+        archive = pip.download(packages.pin(llama_wheel.LLAMA), artifacts.folder("packages"), source=True)
         with artifacts.making(path) as temporary, tarfile.open(archive) as packed:
             packed.extractall(temporary, filter="data")
         archive.unlink()

@@ -8,11 +8,13 @@ import sys
 from importlib.metadata import distributions
 
 import colab
+import nbformat
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from helpers import artifacts, install
+from helpers import artifacts
+from helpers.setup import llama_wheel, packages, places
 from tools.execute import find
 
 NOTEBOOKS = find(["all"])
@@ -62,7 +64,7 @@ def test_the_address_leads_to_the_working_tree(repository, surroundings, empty):
 
 
 def test_an_unstamped_copy_says_so_and_leaves_nothing(surroundings, empty):
-    if not install.REPO.startswith("OWNER/"):
+    if not places.REPO.startswith("OWNER/"):
         pytest.skip("this copy is stamped")
     done = python(colab.first_cell(NOTEBOOKS[0]), empty, surroundings)
     assert "RuntimeError: The course's files are not here" in done.stderr
@@ -73,8 +75,22 @@ def test_an_unstamped_copy_says_so_and_leaves_nothing(surroundings, empty):
 def test_a_stamped_setup_cell_works_in_an_empty_folder(repository, surroundings, empty):
     """With this Python, in which nothing is missing."""
     code = colab.first_cell(repository / "notebooks" / NOTEBOOKS[0].name)
-    done = python(code + "\nprint(install.ROOT.name, install.on_colab())", empty, surroundings)
+    code += "\nfrom helpers.setup import places\nprint(places.ROOT.name, places.on_colab())"
+    done = python(code, empty, surroundings)
     assert done.stdout.split() == [colab.address().split("/")[-1], "True"], done.stderr
+
+
+# Too slow is no fault
+
+
+def test_a_cell_that_is_not_finished_in_time_is_told_from_one_that_fails(tmp_path):
+    for code, slow in (("import time; time.sleep(60)", True), ("1 / 0", False)):
+        cell = nbformat.v4.new_code_cell(code)
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+        command = [sys.executable, "-c", colab.EXECUTE, "a.ipynb", "2"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode and bool(colab.why_slow(done.stderr)) == slow, done.stderr
+    assert "idle machine" in colab.why_slow("TOO SLOW")
 
 
 # Secrets
@@ -85,10 +101,10 @@ def test_a_notebook_without_secrets(surroundings, tmp_path):
 import sys
 sys.path[:0] = sys.argv[1:]  # google is a namespace: the stand-in lies beside the google of protobuf, as on Colab
 import google.colab
-from helpers import install
 from helpers.pipeline import hub
 from helpers.pipeline.hub import tokens
-print(install.on_colab(), tokens._colab_token(), hub.find_token())
+from helpers.setup import places
+print(places.on_colab(), tokens._vault_token(), hub.find_token())
 google.colab.userdata.get("HF_TOKEN")
 """
     command = [sys.executable, "-c", code, str(tmp_path / "packages"), str(artifacts.ROOT)]
@@ -115,8 +131,8 @@ def test_colabs_versions_are_within_the_ranges():
 
 def test_what_colab_lacks_is_little():
     """A new import of the notebooks that Colab lacks costs every reader time: look whether it is worth it."""
-    lacking = {package for package in install.IMPORTS.values() if canonicalize_name(package) not in COLAB}
-    expected = {"torch", "gguf", install.LLAMA, "pydantic-settings", "sse-starlette", "starlette-context"}
+    lacking = {package for package in packages.IMPORTS.values() if canonicalize_name(package) not in COLAB}
+    expected = {"torch", "gguf", llama_wheel.LLAMA, "pydantic-settings", "sse-starlette", "starlette-context"}
     assert lacking == expected, "torch is installed apart"
 
 
@@ -134,5 +150,5 @@ def test_packages_in_the_shadow_are_not_pinned(monkeypatch, tmp_path):
     record.parent.mkdir()
     record.write_text("Metadata-Version: 2.1\nName: MarkupSafe\nVersion: 2.0.1\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    pins = [line.split("==")[1] for line in install._frozen([]) if line.lower().startswith("markupsafe==")]
+    pins = [line.split("==")[1] for line in packages.frozen([]) if line.lower().startswith("markupsafe==")]
     assert pins == [used.version]

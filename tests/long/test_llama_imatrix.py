@@ -59,7 +59,7 @@ def test_it_is_built_once_from_the_source_distribution(monkeypatch, tmp_path):
     commands = []
     monkeypatch.setattr(peer, "FOLDER", tmp_path / "there")
     monkeypatch.setattr(peer.shutil, "which", lambda tool: tool)
-    monkeypatch.setattr(peer.install, "download", download)
+    monkeypatch.setattr(peer.pip, "download", download)
     monkeypatch.setattr(peer.subprocess, "run", run)
     assert peer.program() == peer.program() == tmp_path / "there" / "built" / "bin" / "llama-imatrix"
     configure, _ = commands

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from helpers import artifacts, install
+from helpers import artifacts
 from helpers.pipeline import llama_tools
+from helpers.setup import packages
 
 ROOT = artifacts.ROOT
 PINS = dict(
@@ -57,7 +58,7 @@ def test_llama_cpp_has_one_version_everywhere():
 def test_what_notebooks_import_is_installed_by_the_requirements():
     """Colab installs what IMPORTS names; each of these is a requirement or comes with one."""
     listed = {name.lower().replace("_", "-") for name in (*requirements(), *PINS)}
-    for module, package in install.IMPORTS.items():
+    for module, package in packages.IMPORTS.items():
         name = re.split(r"[\[=<>]", package)[0].lower().replace("_", "-")
         assert name in listed, module
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import artifacts, install
+from helpers import artifacts
 from helpers.checks.verdict import Verdict
+from helpers.setup import places
 from tools.execute import MAIN
 
 NOTEBOOKS = sorted((artifacts.ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -67,7 +68,7 @@ class TestEveryNotebook:
 
     def test_setup_cell_is_the_same_everywhere(self, path):
         assert code_cells(path)[0].source == code_cells(NOTEBOOKS[0])[0].source
-        assert f'REPO = "{install.REPO}"' in code_cells(path)[0].source
+        assert f'REPO = "{places.REPO}"' in code_cells(path)[0].source
 
     def test_parameters_cell(self, path):
         tagged = [cell for cell in code_cells(path) if "parameters" in tags(cell)]
@@ -194,7 +195,7 @@ def test_notebook_code_agrees_with_the_helpers():
 def test_unstamped_setup_cell_outside_the_course_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = code_cells(NOTEBOOKS[0])[0].source
-    if not install.REPO.startswith("OWNER/"):
+    if not places.REPO.startswith("OWNER/"):
         pytest.skip("this copy is stamped")
     with pytest.raises(RuntimeError, match="does not know its repository"):
         exec(source, {})
@@ -206,7 +207,7 @@ def test_setup_cell_clones_into_an_empty_folder(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.chdir(tmp_path)
-    source = code_cells(NOTEBOOKS[0])[0].source.replace(install.REPO, "ada/course")
+    source = code_cells(NOTEBOOKS[0])[0].source.replace(places.REPO, "ada/course")
     config = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": f"url.file://{artifacts.ROOT}.insteadOf"}
     config |= {"GIT_CONFIG_VALUE_0": "https://github.com/ada/course"}
     config |= {"GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*"}

@@ -292,7 +292,8 @@ def test_token_of_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize("outcome", ["hf_fromvault", None, TimeoutError("vault")])
-def test_token_of_the_colab_vault(monkeypatch, outcome):
+@pytest.mark.parametrize("place", ["Colab", "Kaggle"])
+def test_token_of_the_vault(monkeypatch, place, outcome):
     asked = []
 
     def get(name):
@@ -304,8 +305,20 @@ def test_token_of_the_colab_vault(monkeypatch, outcome):
     colab = types.ModuleType("google.colab")
     colab.userdata = types.SimpleNamespace(get=get)
     monkeypatch.setitem(sys.modules, "google.colab", colab)
-    assert tokens._colab_token() == (outcome if isinstance(outcome, str) else None)
+    if place == "Kaggle":  # its image has Colab's module, too
+        colab.userdata.get = lambda name: pytest.fail("asked Colab")
+        kaggle = types.ModuleType("kaggle_secrets")
+        kaggle.UserSecretsClient = lambda: types.SimpleNamespace(get_secret=get)
+        monkeypatch.setitem(sys.modules, "kaggle_secrets", kaggle)
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    assert tokens._vault_token() == (outcome if isinstance(outcome, str) else None)
     assert asked == ["HF_TOKEN"], "the vault is asked once"
+
+
+def test_kaggle_without_its_module_for_secrets(monkeypatch):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    monkeypatch.setitem(sys.modules, "kaggle_secrets", None)
+    assert tokens._vault_token() is None
 
 
 def test_the_token_never_shows(here):

@@ -6,6 +6,7 @@ import pytest
 from helpers import artifacts, install
 from helpers.errors import InputError
 from helpers.pipeline import llama_tools, rebuild
+from helpers.setup import llama_wheel, pip
 from tools import classroom
 from tools import handouts as handouts_tool
 
@@ -49,7 +50,7 @@ def test_slides_have_no_solutions_and_no_setup(handouts):
 def prefetched(tmp_path, monkeypatch):
     """A prefetched folder, with pip replaced by a function that notes what it was asked for."""
     asked = []
-    monkeypatch.setattr(install, "run_pip", lambda arguments, what: asked.append(arguments))
+    monkeypatch.setattr(pip, "run", lambda arguments, what: asked.append(arguments))
     monkeypatch.setenv("COURSE_ARTIFACTS", str(tmp_path / "here"))
     for part in classroom.PARTS:
         (artifacts.folder() / part).mkdir(parents=True)
@@ -58,7 +59,7 @@ def prefetched(tmp_path, monkeypatch):
     monkeypatch.setattr(rebuild, "source_gguf", lambda: None)
     (tmp_path / "llama_cpp_python-0-py3-none-any.whl").touch()
     if not (tmp_path / "kept").exists():
-        monkeypatch.setattr(install, "llama_wheel", lambda folder: tmp_path / "llama_cpp_python-0-py3-none-any.whl")
+        monkeypatch.setattr(llama_wheel, "wheel", lambda folder: tmp_path / "llama_cpp_python-0-py3-none-any.whl")
     classroom.prefetch(tmp_path / "room")
     return tmp_path / "room", asked
 
@@ -81,10 +82,10 @@ def test_the_build_for_a_room_is_not_for_one_processor(tmp_path, monkeypatch):
     kept = tmp_path / "kept" / "llama_cpp_python-1-py3-none-any.whl"
     kept.parent.mkdir()
     kept.write_text("portable")
-    monkeypatch.setattr(install, "llama_wheel", lambda folder: kept)
+    monkeypatch.setattr(llama_wheel, "wheel", lambda folder: kept)
     room, _ = prefetched(tmp_path, monkeypatch)
     assert (room / "wheels" / kept.name).read_text() == "portable"
-    monkeypatch.setattr(install, "llama_wheel", lambda folder: pytest.fail("fetched again"))
+    monkeypatch.setattr(llama_wheel, "wheel", lambda folder: pytest.fail("fetched again"))
     classroom.prefetch(room)
 
 
@@ -95,7 +96,7 @@ def test_unpacking_something_else(tmp_path):
 
 def test_installing_from_a_folder_asks_no_index(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(install, "run_pip", lambda arguments, what: asked.append(arguments))
+    monkeypatch.setattr(pip, "run", lambda arguments, what: asked.append(arguments))
     with pytest.raises(install.InstallError, match="no wheels"):
         install.everything(tmp_path)
     (tmp_path / "numpy-2.1.3-py3-none-any.whl").touch()

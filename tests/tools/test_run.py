@@ -7,8 +7,9 @@ import sys
 import nbformat
 import pytest
 
-from helpers import artifacts, install
+from helpers import artifacts
 from helpers.errors import InputError
+from helpers.setup import places
 from tools import execute, run, stamp
 
 
@@ -51,12 +52,12 @@ def test_stamp_changes_every_place_and_can_be_repeated(tmp_path, monkeypatch):
     (tmp_path / "CITATION.cff").write_text("none")
     (tmp_path / ".github" / "ISSUE_TEMPLATE").mkdir(parents=True)
     (tmp_path / ".github" / "ISSUE_TEMPLATE" / "failure.md").write_text("see https://github.com/OWNER/REPO/docs")
-    (tmp_path / "install.py").write_text('REPO = "OWNER/REPO"')
+    (tmp_path / "places.py").write_text('REPO = "OWNER/REPO"')
     monkeypatch.setattr(stamp, "ROOT", tmp_path)
-    monkeypatch.setattr(install, "__file__", str(tmp_path / "install.py"))
-    monkeypatch.setattr(install, "REPO", "OWNER/REPO")
+    monkeypatch.setattr(places, "__file__", str(tmp_path / "places.py"))
+    monkeypatch.setattr(places, "REPO", "OWNER/REPO")
     changed = {path.name for path in stamp.stamp("ada/course")}
-    assert changed == {"01_a.ipynb", "README.md", "failure.md", "install.py"}
+    assert changed == {"01_a.ipynb", "README.md", "failure.md", "places.py"}
     assert "ada/course" in (tmp_path / "README.md").read_text()
     with pytest.raises(InputError, match="owner/name"):
         stamp.stamp("not an address")

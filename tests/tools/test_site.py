@@ -16,8 +16,9 @@ import pytest
 from browser import CHROMIUM, Browser
 from bs4 import BeautifulSoup
 
-from helpers import artifacts, install
+from helpers import artifacts
 from helpers.errors import InputError
+from helpers.setup import pip
 from tools import site
 
 ROOT = artifacts.ROOT
@@ -157,7 +158,7 @@ class TestPages:
 class TestBuilding:
     def test_the_environment_is_reused_and_has_the_pinned_versions(self, monkeypatch):
         python = site.environment()
-        monkeypatch.setattr(install, "run_pip", lambda *_: pytest.fail("nothing has changed"))
+        monkeypatch.setattr(pip, "run", lambda *_: pytest.fail("nothing has changed"))
         assert site.environment() == python
         pins = [(ROOT / name).read_text() for name in ("constraints.txt", "docs/requirements.txt")]
         course, own = ({line.split()[0].lower() for line in re.findall(r"^\w.*==.*", text, re.M)} for text in pins)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from helpers.errors import HubError
 from helpers.pipeline.hub.explain import TOKEN_PAGE, explained
 from helpers.pipeline.rehearsal import REHEARSAL_TOKEN
+from helpers.setup import places
 
 HUGGING_FACE = "https://huggingface.co"
 _exported: dict[str, str | None] = {}  # tokens that we put into HF_TOKEN, and what stood there before
@@ -16,12 +17,13 @@ _exported: dict[str, str | None] = {}  # tokens that we put into HF_TOKEN, and w
 def find_token(endpoint: str = HUGGING_FACE) -> str | None:
     """Return your token for a Hub, None without one.
 
-    For huggingface.co that is the token of the environment, the Colab vault or the `hf auth login` file; for any other
-    Hub only HF_TOKEN, since what was saved for one Hub goes to no other. Raises HubError for what cannot be a token.
+    For huggingface.co that is the token of the environment, the secret of Colab or Kaggle, or the `hf auth login` file;
+    for any other Hub only HF_TOKEN, since what was saved for one Hub goes to no other. Raises HubError for what cannot
+    be a token.
     """
     own = _own_variable()
     if endpoint == HUGGING_FACE:
-        raw = own or _colab_token() or _saved_token(own)
+        raw = own or _vault_token() or _saved_token(own)
         return clean_token(raw) if raw else None
     return clean_token(own, prefix="") if own else None
 
@@ -88,16 +90,20 @@ def clean_token(raw: str, prefix: str = "hf_") -> str:
     return token
 
 
-def _colab_token() -> str | None:
-    """Read the Colab secret HF_TOKEN once; None if there is none, access was refused, or not on Colab."""
-    if "google.colab" not in sys.modules:
-        return None
-    from google.colab import userdata
-
+def _vault_token() -> str | None:
+    """Read the secret HF_TOKEN of Colab or Kaggle once; None if there is none, access was refused, or elsewhere."""
     try:
-        return userdata.get("HF_TOKEN") or None
-    except Exception:  # Colab's own exceptions: missing, refused, timed out
+        if places.on_kaggle():
+            from kaggle_secrets import UserSecretsClient
+
+            return UserSecretsClient().get_secret("HF_TOKEN") or None
+        if "google.colab" in sys.modules:
+            from google.colab import userdata
+
+            return userdata.get("HF_TOKEN") or None
+    except Exception:  # their own exceptions: missing, not attached to this notebook, refused, timed out
         return None
+    return None
 
 
 def whoami(endpoint: str, token: str) -> dict:
