@@ -53,6 +53,16 @@ def test_llama_cpp_opens_them(made, kind):
     llm.close()
 
 
+def test_a_mix_is_read_by_gguf_and_decodes_to_what_it_was_made_from(f16):
+    path = convert.requantize(f16, "Q4_K_M", importance=StandIn(f16), types=MIX)
+    before = {tensor.name: tensor for tensor in tensors(f16)}
+    assert {t.name: t.tensor_type.name for t in tensors(path) if t.name in MIX} == MIX
+    for tensor in tensors(path):
+        original = before[tensor.name].data.astype(np.float32)
+        off = gguf.dequantize(tensor.data, tensor.tensor_type) - original
+        assert np.square(off).sum() < 0.25 * np.square(original).sum(), tensor.name
+
+
 def test_importance_changes_the_numbers_it_should(f16):
     """The matrices, not the norms; and with what is rounded without a search, nothing."""
     plain, other = convert.requantize(f16, "Q4_K_M"), convert.requantize(f16, "Q4_K_M", importance=StandIn(f16))
