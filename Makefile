@@ -15,7 +15,7 @@ FOLDER ?= classroom
 PARALLEL ?= -n logical --maxprocesses 4
 
 .PHONY: run test lab notebooks bench prefetch handouts site troubleshooting models \
-        soak test-colab test-matrix stamp lint clean
+        soak test-colab test-matrix wheel stamp lint clean
 
 run: $(VENV)/.ready        ## the main job: notebooks 00 and 04 to 07, executed copies in build/; MODEL=owner/name or a folder
 	$(if $(OFFLINE_FROM),$(PY) -m tools.classroom unpack $(OFFLINE_FROM))
@@ -64,6 +64,9 @@ test-colab: $(VENV)/.ready ## every notebook alone in an empty folder, as on Col
 
 test-matrix: $(VENV)/.ready  ## the tests with the oldest and the newest versions that requirements.txt allows
 	$(PY) tests/long/matrix.py
+
+wheel: $(VENV)/.ready      ## llama-cpp-python for every processor of this kind, into dist/ (4 minutes)
+	$(PY) -m tools.wheel
 
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name
 	$(PY) -m tools.stamp $(REPO)

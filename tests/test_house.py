@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import artifacts
+from helpers import artifacts, install
+from helpers.setup import places
 
 ROOT = artifacts.ROOT
 MODULES = sorted((ROOT / "helpers").rglob("*.py"))
@@ -198,6 +199,19 @@ def test_readme_names_real_targets_and_files():
 def test_readme_lists_every_notebook_with_its_badge():
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         assert f"](notebooks/{path.name})" in README and f"blob/main/notebooks/{path.name}" in README
+
+
+def test_the_container_of_codespaces_runs_what_the_readme_does():
+    settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    commands = [value for name, value in settings.items() if name.endswith("Command")]
+    assert [command.split()[0] for command in commands] == ["make", "make"]
+    for command in commands:
+        assert f"\n{command.split()[1].replace('.venv', '$(VENV)')}:" in makefile, command
+    assert f"make run MODEL={settings['postCreateCommand'].split('=')[1]}" in README
+    python = re.search(r"python:(\d+)\.(\d+)$", settings["image"])
+    assert install.PYTHONS[0] <= tuple(map(int, python.groups())) <= install.PYTHONS[1]
+    assert f"https://codespaces.new/{places.REPO})" in README
 
 
 def test_readme_documents_every_switch():

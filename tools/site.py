@@ -23,7 +23,7 @@ from helpers.setup import pip, places
 
 ROOT = artifacts.ROOT
 LINK = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|(?P<picture>!?)\[(?P<text>[^\[\]]*)\]\((?P<href>[^()\s]+)\)", re.S)
-BADGE = re.compile(r"^\[!\[[^\]]*\]\(https?:[^)]*\)\]\([^)]*\)\n*", re.M)
+BADGE = re.compile(r"^(?:\[!\[[^\]]*\]\(https?:[^)]*\)\]\([^)]*\) ?)+\n*", re.M)
 PART = re.compile(r"\| *\| *\*\*(.+?)\*\*")  # rows of the README's table
 ROW = re.compile(r"\| *(?P<number>\d+) *\| *\[(?P<title>.+?)\]\((?P<path>.+?)\) *\|(?P<question>.*?)\|(?P<time>.*?)\|")
 LAST_PART = "To look things up"

@@ -47,7 +47,9 @@ class TestEveryNotebook:
     def test_begins_with_title_badge_time_and_memory(self, path):
         first = read(path).cells[0].source
         assert first.startswith(f"# {int(path.name[:2])}. ")
-        assert f"blob/main/notebooks/{path.name}" in first and "colab-badge" in first
+        kaggle = "https://kaggle.com/kernels/welcome?src=https://github.com/"
+        for opening in ("(https://colab.research.google.com/github/", f"({kaggle}"):
+            assert f"{opening}{places.REPO}/blob/main/notebooks/{path.name})" in first
         assert "minute" in first and "GB of memory" in first
 
     def test_the_time_is_that_of_the_readme(self, path):

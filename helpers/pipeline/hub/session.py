@@ -89,7 +89,7 @@ class Session:
                 else HubError(
                     "COURSE_HUB=real, but no token was found. Publishing needs to know who you are. Make a token "
                     f"with the right to write at {TOKEN_PAGE}, then run `hf auth login` or add it as the "
-                    "Colab secret HF_TOKEN."
+                    "secret HF_TOKEN of Colab or Kaggle."
                 )
             )
         server = self.rehearsal()
