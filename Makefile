@@ -68,8 +68,8 @@ test-matrix: $(VENV)/.ready  ## the tests with the oldest and the newest version
 wheel: $(VENV)/.ready      ## llama-cpp-python for every processor of this kind, into dist/ (4 minutes)
 	$(PY) -m tools.wheel
 
-stamp: $(VENV)/.ready      ## make stamp REPO=owner/name
-	$(PY) -m tools.stamp $(REPO)
+stamp: $(VENV)/.ready      ## make stamp REPO=owner/name, for a release VERSION=v2.0.0, too
+	$(PY) -m tools.stamp $(REPO) $(if $(VERSION),--version $(VERSION))
 
 clean:                     ## delete what the notebooks made; keeps the environment
 	rm -rf artifacts build

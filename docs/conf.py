@@ -35,7 +35,7 @@ html_theme_options = {
 if STAMPED:  # a button to an address that does not exist helps nobody
     html_theme_options |= {
         "repository_url": f"https://github.com/{REPO}",
-        "repository_branch": "main",
+        "repository_branch": os.environ["SITE_VERSION"],
         "use_repository_button": True,
         "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     }

@@ -198,7 +198,7 @@ def test_readme_names_real_targets_and_files():
 
 def test_readme_lists_every_notebook_with_its_badge():
     for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        assert f"](notebooks/{path.name})" in README and f"blob/main/notebooks/{path.name}" in README
+        assert f"](notebooks/{path.name})" in README and f"blob/{places.VERSION}/notebooks/{path.name}" in README
 
 
 def test_the_container_of_codespaces_runs_what_the_readme_does():

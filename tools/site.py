@@ -19,7 +19,8 @@ from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import CourseError, InputError
-from helpers.setup import pip, places
+from helpers.setup import pip
+from helpers.setup.places import REPO, VERSION
 
 ROOT = artifacts.ROOT
 LINK = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|(?P<picture>!?)\[(?P<text>[^\[\]]*)\]\((?P<href>[^()\s]+)\)", re.S)
@@ -29,7 +30,7 @@ ROW = re.compile(r"\| *(?P<number>\d+) *\| *\[(?P<title>.+?)\]\((?P<path>.+?)\) 
 LAST_PART = "To look things up"
 
 
-def build(folder: Path, root: Path = ROOT, repo: str = places.REPO) -> list[Path]:
+def build(folder: Path, root: Path = ROOT, repo: str = REPO) -> list[Path]:
     """Make the site of the course at `root` in `folder`, replacing what is there; return its pages, the index first.
 
     repo: `owner/name` on GitHub. Before it is known, links and buttons that need it are left out.
@@ -41,7 +42,7 @@ def build(folder: Path, root: Path = ROOT, repo: str = places.REPO) -> list[Path
         sources = Path(temporary) / "sources"
         names = gather(sources, root, repo)
         command = [python, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "auto", "-c", root / "docs"]
-        variables = machine.child_environment(SITE_REPO=repo)
+        variables = machine.child_environment(SITE_REPO=repo, SITE_VERSION=VERSION)
         command += ["-d", Path(temporary) / "doctrees", sources, unfinished]
         done = subprocess.run(command, env=variables, capture_output=True, text=True)
         if done.returncode:
@@ -132,8 +133,8 @@ def _linked(text: str, source: str, places: dict[str, str], repo: str) -> str:
 def _target(href: str, source: str, places: dict[str, str], repo: str) -> str | None:
     """Return where a link of the page `source` leads from inside the site, or None if there is no such place."""
     home, stamped = f"https://github.com/{repo}", not repo.startswith("OWNER/")
-    if href == home or href.startswith((f"{home}/blob/main/", f"{home}#")):
-        path = href.removeprefix(home).removeprefix("/blob/main/")
+    if href == home or href.startswith((f"{home}/blob/{VERSION}/", f"{home}#")):
+        path = href.removeprefix(home).removeprefix(f"/blob/{VERSION}/")
     elif re.match(r"[a-z]+:|#", href):
         return href if stamped or not href.startswith(home) else None
     else:
@@ -141,7 +142,7 @@ def _target(href: str, source: str, places: dict[str, str], repo: str) -> str | 
     path, hash_sign, anchor = path.partition("#")
     if place := places.get(path or "README.md"):
         return f"/{place}{hash_sign}{anchor}"
-    return f"{home}/blob/main/{path}{hash_sign}{anchor}" if stamped else None
+    return f"{home}/blob/{VERSION}/{path}{hash_sign}{anchor}" if stamped else None
 
 
 def _index(readme: str, pages: dict[str, Path]) -> str:

@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-REPO = "OWNER/REPO"  # the one place; `make stamp REPO=owner/name` changes it everywhere
+# The one place for both; `make stamp REPO=owner/name VERSION=v2.0.0` changes them everywhere. A copy of a notebook
+# clones the version that it belongs to, so that nothing that is moved later breaks it; between releases it is main.
+REPO, VERSION = "OWNER/REPO", "main"
 ROOT = Path(__file__).resolve().parents[2]
 
 

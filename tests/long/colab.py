@@ -33,6 +33,7 @@ from helpers.setup import packages, pip, places
 from tools.execute import find
 
 REPO = "course/from-bits-to-gguf"  # made up: git is told that this repository is the one on this machine
+VERSION = "v9.9.9"  # made up, too: the release that is rehearsed, behind which main has moved on
 SECONDS = 2700  # for the longest cell; building llama-cpp-python takes six minutes, and thrice that beside neighbours
 TORCH = "2.11.0"  # Colab's
 
@@ -113,7 +114,7 @@ finally:
 
 
 def lay_down(folder: Path) -> Path:
-    """Lay the working tree down in `folder`, stamped and committed, as it would be on GitHub."""
+    """Lay the working tree down as it would be on GitHub: stamped, released, and main has moved everything since."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=artifacts.ROOT,
@@ -125,16 +126,16 @@ def lay_down(folder: Path) -> Path:
         if (artifacts.ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(artifacts.ROOT / name, folder / name)
-    if places.REPO.startswith("OWNER/"):
-        subprocess.run(
-            [sys.executable, "-m", "tools.stamp", REPO],
-            cwd=folder,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+    name = REPO if places.REPO.startswith("OWNER/") else places.REPO
+    command = [sys.executable, "-m", "tools.stamp", name, "--version", VERSION]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     git = ["git", "-C", str(folder), "-c", "user.name=course", "-c", "user.email=course@example.org"]
-    for arguments in (["init", "--quiet", "-b", "main"], ["add", "--all"], ["commit", "--quiet", "-m", "as it is"]):
+    commit = ["commit", "--quiet", "--all", "-m"]
+    released = [["init", "--quiet", "-b", "main"], ["add", "--all"], [*commit, "as it is"], ["tag", VERSION]]
+    moved_on = [["rm", "--quiet", "-r", "helpers"], [*commit, "all is elsewhere now"]]
+    for arguments in (*released, *moved_on):
         subprocess.run([*git, *arguments], check=True)
+    subprocess.run([*git, "checkout", "--quiet", VERSION], check=True)
     return folder
 
 

@@ -51,13 +51,15 @@ def python(code: str, folder, surroundings) -> subprocess.CompletedProcess:
 def test_a_stamped_notebook_knows_its_repository(repository, path):
     stamped = repository / "notebooks" / path.name
     assert "OWNER/REPO" not in stamped.read_text()
-    assert f'REPO = "{colab.address().removeprefix("https://github.com/")}"' in colab.first_cell(stamped)
+    name = colab.address().removeprefix("https://github.com/")
+    assert f'REPO, VERSION = "{name}", "{colab.VERSION}"' in colab.first_cell(stamped)
+    assert f"{name}/blob/{colab.VERSION}/notebooks/{path.name}" in stamped.read_text()
     cells, ours = (json.loads(p.read_text())["cells"] for p in (stamped, path))
     assert len(cells) == len(ours), "stamping changes nothing else"
 
 
 def test_the_address_leads_to_the_working_tree(repository, surroundings, empty):
-    clone = ["git", "clone", "--quiet", "--depth", "1", colab.address(), "course"]
+    clone = ["git", "clone", "--quiet", "--depth", "1", "--branch", colab.VERSION, colab.address(), "course"]
     subprocess.run(clone, cwd=empty, env=surroundings, check=True)
     for name in ("helpers/pipeline/convert.py", "constraints.txt", "data/story/model.safetensors"):
         assert artifacts.sha256(empty / "course" / name) == artifacts.sha256(artifacts.ROOT / name), name

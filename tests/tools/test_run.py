@@ -47,20 +47,30 @@ def test_a_failing_notebook_is_reported(tmp_path, monkeypatch, capsys):
 
 def test_stamp_changes_every_place_and_can_be_repeated(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "01_a.ipynb").write_text(json.dumps({"x": "OWNER/REPO"}))
-    (tmp_path / "README.md").write_text("clone https://github.com/OWNER/REPO")
+    (tmp_path / "notebooks" / "01_a.ipynb").write_text(json.dumps({"x": 'REPO, VERSION = "OWNER/REPO", "main"'}))
+    (tmp_path / "README.md").write_text("https://github.com/OWNER/REPO/blob/main/a.ipynb of main")
     (tmp_path / "CITATION.cff").write_text("none")
     (tmp_path / ".github" / "ISSUE_TEMPLATE").mkdir(parents=True)
     (tmp_path / ".github" / "ISSUE_TEMPLATE" / "failure.md").write_text("see https://github.com/OWNER/REPO/docs")
-    (tmp_path / "places.py").write_text('REPO = "OWNER/REPO"')
+    (tmp_path / "places.py").write_text('REPO, VERSION = "OWNER/REPO", "main"')
     monkeypatch.setattr(stamp, "ROOT", tmp_path)
     monkeypatch.setattr(places, "__file__", str(tmp_path / "places.py"))
     monkeypatch.setattr(places, "REPO", "OWNER/REPO")
     changed = {path.name for path in stamp.stamp("ada/course")}
     assert changed == {"01_a.ipynb", "README.md", "failure.md", "places.py"}
     assert "ada/course" in (tmp_path / "README.md").read_text()
-    with pytest.raises(InputError, match="owner/name"):
-        stamp.stamp("not an address")
+    monkeypatch.setattr(places, "REPO", "ada/course")
+    assert {path.name for path in stamp.stamp("ada/course", "v2.0.0")} == {"01_a.ipynb", "README.md", "places.py"}
+    assert (tmp_path / "README.md").read_text() == "https://github.com/ada/course/blob/v2.0.0/a.ipynb of main"
+    assert (tmp_path / "places.py").read_text() == 'REPO, VERSION = "ada/course", "v2.0.0"'
+    cell = json.loads((tmp_path / "notebooks" / "01_a.ipynb").read_text())["x"]
+    assert cell == 'REPO, VERSION = "ada/course", "v2.0.0"'
+    monkeypatch.setattr(places, "VERSION", "v2.0.0")
+    assert stamp.stamp("ada/course", "v2.0.0") == [], "the same again changes nothing"
+    assert len(stamp.stamp("ada/course", "main")) == 3, "and back, when work goes on"
+    for address, version in (("not an address", "main"), ("ada/course", "no version"), ("ada/course", "--force")):
+        with pytest.raises(InputError, match=r"owner/name|as v2.0.0"):
+            stamp.stamp(address, version)
 
 
 def test_a_cell_that_never_ends_is_a_failed_notebook(tmp_path):

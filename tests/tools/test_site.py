@@ -19,6 +19,7 @@ from bs4 import BeautifulSoup
 from helpers import artifacts
 from helpers.errors import InputError
 from helpers.setup import pip
+from helpers.setup.places import VERSION
 from tools import site
 
 ROOT = artifacts.ROOT
@@ -54,8 +55,9 @@ def small(tmp_path) -> Path:
     metadata = {"language_info": {"name": "python"}}
     for path, links in ((FOUR, "05_convert_to_gguf.ipynb"), (SEVEN, FOUR.name)):
         home = "https://github.com/OWNER/REPO"
-        text = f"[![badge](https://b.org/a.svg)]({home})\n\n# Title\n\n[there]({links}), `[code](x)`, "
-        text += f"[glossary]({home}/blob/main/docs/glossary.md#numbers), [map]({home}#the-notebooks), "
+        text = f"[![badge](https://b.org/a.svg)]({home}) [![two](https://b.org/b.svg)]({home})\n\n"
+        text += f"# Title\n\n[there]({links}), `[code](x)`, "
+        text += f"[glossary]({home}/blob/{VERSION}/docs/glossary.md#numbers), [map]({home}#the-notebooks), "
         text += "[file](../LICENSE), [paper](https://arxiv.org/x)"
         cells = [nbformat.v4.new_markdown_cell(text, id="a"), nbformat.v4.new_code_cell("1 + 1", id="b")]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), root / "notebooks" / path.name)
@@ -186,8 +188,11 @@ class TestBuilding:
         site.build(tmp_path / "site", small, "ada/course")
         tree = BeautifulSoup((tmp_path / "site" / page_of(SEVEN)).read_text(), "html.parser")
         links = {link.get_text().strip(): link["href"] for link in tree.main("a", href=True)}
-        assert links["Colab"] == f"https://colab.research.google.com/github/ada/course/blob/main/notebooks/{SEVEN.name}"
-        assert links["file"] == "https://github.com/ada/course/blob/main/LICENSE"
+        assert (
+            links["Colab"]
+            == f"https://colab.research.google.com/github/ada/course/blob/{VERSION}/notebooks/{SEVEN.name}"
+        )
+        assert links["file"] == f"https://github.com/ada/course/blob/{VERSION}/LICENSE"
         assert links["glossary"] == "../docs/glossary.html#numbers" and links["map"] == "../index.html#the-notebooks"
         document = (tmp_path / "site" / "docs" / "glossary.html").read_text()
         assert "colab.research" not in document and "https://github.com/ada/course" in document
