@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import importance, mix, report
+from benchmarks import report
 from helpers import artifacts
 
 
@@ -57,7 +57,6 @@ def test_every_group_of_the_command_is_stored():
     stored = set(report.load())
     assert stored <= wanted, "nothing is kept of a group that is gone"
     late = {"The whole suite": "its time can be stored only after it passed"}
-    late |= dict.fromkeys((importance.GROUP, mix.GROUP), "needs half an hour of a quiet machine")
     assert wanted - stored <= set(late)
 
 

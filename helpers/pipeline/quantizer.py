@@ -31,7 +31,7 @@ def requantize(
 ) -> Path:
     """Quantize an F32, F16 or BF16 GGUF to a smaller type and return the new file, made once.
 
-    importance: what weighs errors in each column (`quality.importance`); types below 3 bits need it. types: the type
+    importance: what weighs errors in each column (`quality.importance`); IQ3_XS and whatever is smaller, but Q2_K, need it. types: the type
     of single tensors by their exact names, `{"blk.0.attn_v.weight": "Q6_K"}`; the others keep what llama.cpp's
     recipe for `type_name` gives them (where 256 does not divide a row, a larger type). The file's metadata say both
     (`quantize.…`), and the types in it are compared with the plan.

@@ -28,6 +28,7 @@ from helpers.quality.scoring import Scorer, evenly
 
 FLOOR = 1e-4  # of a row's mean: ggml makes zeros of a block of weights that all matter nothing
 SAVE_EVERY = 15  # seconds: what a crash costs at most
+METHOD = "flash attention, 512 at once"  # a kept recording made in another way is not gone on with
 AT_ONCE = 512  # tokens read together, as in llama.cpp's own tools: fewer waits between two matrices
 
 
@@ -167,7 +168,7 @@ def _key(file: gguf_file.Summary, windows: np.ndarray, name: str) -> str:
     """Return what a recording depends on, as 12 digits."""
     import llama_cpp
 
-    what = (artifacts.stamp(*(file.parts or (file.path,))), windows.shape, name, llama_cpp.__version__)
+    what = (METHOD, artifacts.stamp(*(file.parts or (file.path,))), windows.shape, name, llama_cpp.__version__)
     return hashlib.sha256(repr(what).encode() + windows.tobytes()).hexdigest()[:12]
 
 

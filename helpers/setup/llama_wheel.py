@@ -21,7 +21,8 @@ from helpers.setup.packages import pin
 LLAMA, NAME = "llama-cpp-python", "llama_cpp_python"  # as the index and as a file spell it
 INDEX = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 RELEASED = places.ROOT / "wheels.txt"
-SETTINGS = ["-DGGML_NATIVE=OFF", "-DLLAVA_BUILD=OFF"]
+ONLY = Path(__file__).with_name("llama_only.cmake")
+SETTINGS = ["-DGGML_NATIVE=OFF", "-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY}"]
 AMX = "AMX_INT8 = 1"  # how llama.cpp says that it was built for processors with AMX, and runs on one
 # Where built wheels are kept for the next environment, apart for each kind of machine.
 CACHE = (
