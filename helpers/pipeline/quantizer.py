@@ -31,10 +31,10 @@ def requantize(
 ) -> Path:
     """Quantize an F32, F16 or BF16 GGUF to a smaller type and return the new file, made once.
 
-    importance: what weighs errors in each column (`quality.importance`); IQ3_XS and whatever is smaller, but Q2_K, need it. types: the type
-    of single tensors by their exact names, `{"blk.0.attn_v.weight": "Q6_K"}`; the others keep what llama.cpp's
-    recipe for `type_name` gives them (where 256 does not divide a row, a larger type). The file's metadata say both
-    (`quantize.…`), and the types in it are compared with the plan.
+    importance: what weighs errors in each column (`quality.importance`); IQ3_XS and what is smaller, but Q2_K, need
+    it. types: the type of single tensors by their exact names, `{"blk.0.attn_v.weight": "Q6_K"}`; the others keep what
+    llama.cpp's recipe for `type_name` gives them (where 256 does not divide a row, a larger type). The file's metadata
+    say both (`quantize.…`), and the types in it are compared with the plan.
 
     The new file lies beside the source and is called like it: `model-F16.gguf` gives `model-Q4_K_M.gguf`. Any other
     source keeps its whole name, `model-BF16-Q4_K_M.gguf`, and so does what the converter writes too,
