@@ -19,6 +19,8 @@ from pathlib import Path
 from helpers.artifacts import size_text
 from helpers.errors import ResourceError
 
+CGROUP = Path("/sys/fs/cgroup")  # what Linux allows a container, in version 2 of its files or in 1
+
 # How often a thread of libgomp (the OpenMP of llama.cpp and torch on Linux) looks for work before it sleeps. Its own
 # default is 300,000, which keeps a core busy for some 20 ms while a neighbour could use it. Training in torch pays for
 # it on an idle machine (measured: 0.9 of its speed for `story`, 0.8 for tiny models, which wait often). With 12,000 it
@@ -44,9 +46,7 @@ def require_disk(n_bytes: float, where: Path, what: str) -> None:
 
 def require_memory(n_bytes: float, what: str) -> None:
     """Raise ResourceError unless `n_bytes` of memory are available now."""
-    import psutil
-
-    available = psutil.virtual_memory().available
+    available = available_memory()
     if available < n_bytes:
         raise ResourceError(
             f"Not enough memory for {what}: it needs about {size_text(n_bytes)}, "
@@ -55,17 +55,47 @@ def require_memory(n_bytes: float, what: str) -> None:
         )
 
 
-def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return how many cores this process may use: fewer than the machine has where a container or taskset limits it.
+def available_memory(cgroup: Path = CGROUP) -> float:
+    """Return how many bytes this process can still take: what is free, or less where a container is limited."""
+    import psutil
 
-    quota: cgroup v2's time that a container may compute in each period of time, "max" for as much as it likes.
-    """
+    limit, taken = _container_memory(cgroup)
+    return max(0, min(psutil.virtual_memory().available, limit - taken))
+
+
+def total_memory(cgroup: Path = CGROUP) -> float:
+    """Return the bytes of memory of this machine, or of the container if it may have fewer."""
+    import psutil
+
+    return min(psutil.virtual_memory().total, _container_memory(cgroup)[0])
+
+
+def _container_memory(cgroup: Path) -> tuple[float, float]:
+    """Return a container's limit in bytes, and what it has taken without files that the kernel can drop again."""
+    for folder, names, cache in (
+        (cgroup, ("memory.max", "memory.current"), "inactive_file"),
+        (cgroup / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes"), "total_inactive_file"),
+    ):
+        try:
+            limit, taken = (int((folder / name).read_text()) for name in names)
+            parts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            return limit, taken - int(parts.get(cache, 0))
+        except (OSError, ValueError):  # the other version, "max", or no Linux
+            continue
+    return math.inf, 0
+
+
+def cores(cgroup: Path = CGROUP) -> int:
+    """Return how many cores this process may use: fewer than the machine has where a container or taskset limits it."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        allowed, period = quota.read_text().split()
-    except (OSError, ValueError):  # no Linux, or cgroup v1
-        return count
-    return count if allowed == "max" else max(1, min(count, math.ceil(int(allowed) / int(period))))
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:  # how long a container may compute in each period of time; "max" or -1 for as long as it likes
+            allowed, period = (int(part) for name in names for part in (cgroup / name).read_text().split())
+        except (OSError, ValueError):
+            continue
+        if allowed > 0:
+            count = max(1, min(count, math.ceil(allowed / period)))
+    return count
 
 
 def child_environment(**extra: str) -> dict[str, str]:

@@ -134,13 +134,56 @@ def test_every_notebook_imports_the_helpers_before_any_library():
         assert set(imported[: imported.index("helpers")]) <= set(sys.stdlib_module_names), path.name
 
 
+def write(folder, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+
 @pytest.mark.parametrize(
-    ("quota", "most"), [("max 100000", 10**6), ("100000 100000", 1), ("50000 100000", 1), ("", 10**6)]
+    ("files", "most"),
+    [
+        ({"cpu.max": "max 100000"}, 10**6),
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": ""}, 10**6),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 10**6),
+    ],
 )
-def test_a_containers_share_of_the_processors_counts(tmp_path, quota, most):
-    (tmp_path / "cpu.max").write_text(quota)
-    everything = machine.cores(tmp_path / "nothing")
-    assert machine.cores(tmp_path / "cpu.max") == min(everything, most)
+def test_a_containers_share_of_the_processors_counts(tmp_path, monkeypatch, files, most):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    write(tmp_path, files)
+    assert machine.cores(tmp_path) == min(8, most)
+
+
+V2 = {
+    "memory.max": "4000000000\n",
+    "memory.current": "1500000000\n",
+    "memory.stat": "anon 1\ninactive_file 500000000\n",
+}
+V1 = {"memory.limit_in_bytes": "4000000000", "memory.usage_in_bytes": "1500000000"}
+V1 |= {"memory.stat": "cache 7\ntotal_inactive_file 500000000"}
+NO_LIMIT = {"memory.limit_in_bytes": str(2**63 - 4096)}
+
+
+@pytest.mark.parametrize(
+    ("files", "total", "available"),
+    [
+        (V2, 4e9, 3e9),
+        (V2 | {"memory.max": "max"}, 25e9, 20e9),
+        (V2 | {"memory.current": "4600000000"}, 4e9, 0),
+        ({f"memory/{name}": text for name, text in V1.items()}, 4e9, 3e9),
+        ({f"memory/{name}": text for name, text in (V1 | NO_LIMIT).items()}, 25e9, 20e9),
+        ({}, 25e9, 20e9),
+    ],
+)
+def test_a_containers_memory_counts_and_files_that_can_be_dropped_do_not(
+    tmp_path, monkeypatch, files, total, available
+):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(total=25e9, available=20e9))
+    write(tmp_path, files)
+    assert (machine.total_memory(tmp_path), machine.available_memory(tmp_path)) == (total, available)
 
 
 def test_what_a_child_process_says_has_no_colours(monkeypatch):

@@ -173,12 +173,9 @@ def _download(listed: dict[str, int | None], total: int | None) -> str:
 
 def _needs(found: Checkpoint, download: int) -> list[tuple[str, str]]:
     """Return what work on the model needs, beside what this machine has."""
-    import psutil
-
     made = _made(found)
     free = shutil.disk_usage(artifacts.folder()).free
     largest = max((tensor.elements for tensor in found.tensors.values()), default=0)
-    memory = psutil.virtual_memory()
     seconds = SECONDS * found.parameters / 1e9 * 2 / machine.cores()
     time = f"about {_minutes(seconds)} to convert and quantize on {machine.cores()} cores"
     if download:
@@ -190,8 +187,8 @@ def _needs(found: Checkpoint, download: int) -> list[tuple[str, str]]:
         (
             "memory",
             f"{size_text(0.6e9 + 10 * largest)} to convert, {size_text(made['Q8_0'] + 0.5e9)} to run Q8_0, "
-            f"{size_text(made['Q4_K_M'] + 0.5e9)} to run Q4_K_M; {size_text(memory.available)} of "
-            f"{size_text(memory.total)} are free",
+            f"{size_text(made['Q4_K_M'] + 0.5e9)} to run Q4_K_M; {size_text(machine.available_memory())} of "
+            f"{size_text(machine.total_memory())} are free",
         ),
         ("time", time),
     ]
@@ -215,9 +212,7 @@ def _made(found: Checkpoint) -> dict[str, float]:
 
 def _shortages(found: Checkpoint) -> Iterable[str]:
     """Say what this machine is too small for; a warning only, since everything here is an estimate."""
-    import psutil
-
-    total = psutil.virtual_memory().total
+    total = machine.total_memory()
     made = _made(found)
     fitting = [name for name, size in made.items() if size + 0.5e9 <= total]
     if "Q4_K_M" not in fitting:
