@@ -34,9 +34,23 @@ def check() -> None:
     """
     if wrong := outside():
         listed = ", ".join(f"{package} {version} (needed: {wanted})" for package, version, wanted in wrong)
+        if places.on_colab():
+            raise InstallError(
+                f"Versions are installed that the course does not run with: {listed}. This is an older runtime of "
+                "Colab, or a cell has changed it. Choose Runtime > Disconnect and delete runtime, then Runtime > "
+                "Change runtime type > Runtime version: Latest, and run the cells from the top."
+            )
+        if places.on_kaggle():
+            wanted = " ".join(f'"{package}{ranges}"' for package, _, ranges in wrong)
+            raise InstallError(
+                f"Versions are installed that the course does not run with: {listed}. Kaggle's image is older. Run "
+                f"`%pip install {wanted}` in a cell of its own, then choose Run > Restart & clear cell outputs, and "
+                "run the cells from the top."
+            )
         raise InstallError(
-            f"Versions are installed that the course does not run with: {listed}. "
-            f"A cell further down would fail. {remedy(wrong)}"
+            f"Versions are installed that the course does not run with: {listed}. The notebook runs on "
+            f"{sys.executable}. Start it with `make lab`, or install the course's versions here, `python -m "
+            "helpers.install`, and restart the kernel."
         )
     if stale := outside(loaded):
         listed = ", ".join(f"{package} {version}" for package, version, _ in stale)
@@ -44,25 +58,6 @@ def check() -> None:
             f"An older version is still at work: {listed}. It was loaded before it was replaced. Restart the kernel "
             "and run the cells from the top."
         )
-
-
-def remedy(wrong: list[tuple[str, str, str]]) -> str:
-    """Say how to get the right versions in the place where this Python runs."""
-    if places.on_colab():
-        return (
-            "This is an older runtime of Colab, or a cell has changed it. Choose Runtime > Disconnect and delete "
-            "runtime, then Runtime > Change runtime type > Runtime version: Latest, and run the cells from the top."
-        )
-    if places.on_kaggle():
-        wanted = " ".join(f'"{package}{ranges}"' for package, _, ranges in wrong)
-        return (
-            f"Kaggle's image is older. Run `%pip install {wanted}` in a cell of its own, then choose Run > Restart & "
-            "clear cell outputs, and run the cells from the top."
-        )
-    return (
-        f"The notebook runs on {sys.executable}. Start it with `make lab`, or install the course's versions here: "
-        "`python -m helpers.install`, and restart the kernel."
-    )
 
 
 def installed(module: str, package: str) -> str | None:

