@@ -96,7 +96,7 @@ def build(folder: Path) -> None:
     Without the instructions that only some processors have (`GGML_NATIVE=OFF`), and past pip's cache, which may hold
     another build: one made on a processor with AMX ends the process in `ggml_backend_amx_mul_mat` at the first token
     (llama.cpp issue 20824), and one made for a newer processor ends it on an older one. Only the libraries that
-    `import llama_cpp` loads: the rest (pictures and sound, a web client) is 2/5 of the compiler's work.
+    `import llama_cpp` loads: no notebook needs the rest (pictures, sound, a web client), which takes long to compile.
     """
     settings = [f"cmake.args={';'.join(SETTINGS)}", "build.targets=llama"]
     options = [part for setting in settings for part in ("--config-settings", setting)]

@@ -94,6 +94,11 @@ def test_the_weighted_error_as_price(story_f16, seen, costs):
     assert mix.choose(blind, 1.5e6).types != mix.choose(costs, 1.5e6).types
 
 
+def test_the_type_that_is_measured_by_default(story_f16):
+    """Notebook 15 names it."""
+    assert set(mix.plan(convert.summary(story_f16)).measured.values()) == {("Q4_K",)}
+
+
 def test_only_floats_can_be_exchanged(story_f16, text):
     with pytest.raises(InputError, match="Tensors are exchanged in a model of F16"):
         mix.sensitivity(convert.requantize(story_f16, "Q4_0"), text)
