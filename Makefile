@@ -65,7 +65,7 @@ test-colab: $(VENV)/.ready ## every notebook alone in an empty folder, as on Col
 test-matrix: $(VENV)/.ready  ## the tests with the oldest and the newest versions that requirements.txt allows
 	$(PY) tests/long/matrix.py
 
-wheel: $(VENV)/.ready      ## llama-cpp-python for every processor of this kind, into dist/ (4 minutes)
+wheel: $(VENV)/.ready      ## llama-cpp-python for every processor of this kind, into dist/ (3 minutes)
 	$(PY) -m tools.wheel
 
 stamp: $(VENV)/.ready      ## make stamp REPO=owner/name, for a release VERSION=v2.0.0, too

@@ -13,7 +13,10 @@ import time
 
 from benchmarks import report
 
-GROUPS = ("numbers", "compression", "evaluation", "importance", "mix", "threads", "main_job", "first_token", "suite")
+GROUPS = (
+    *("numbers", "compression", "evaluation", "importance", "mix", "threads", "main_job", "first_token"),
+    *("notebooks", "small_server", "suite"),
+)
 
 
 def measure(name: str) -> None:

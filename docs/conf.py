@@ -3,6 +3,7 @@
 import os
 
 REPO = os.environ.get("SITE_REPO", "OWNER/REPO")  # set by tools/site.py
+HUB = os.environ.get("SITE_HUB")  # a school's JupyterHub with nbgitpuller; its button opens notebooks there
 STAMPED = not REPO.startswith("OWNER/")
 
 project = html_title = "From Bits to GGUF"
@@ -37,5 +38,7 @@ if STAMPED:  # a button to an address that does not exist helps nobody
         "repository_url": f"https://github.com/{REPO}",
         "repository_branch": os.environ["SITE_VERSION"],
         "use_repository_button": True,
-        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+        "launch_buttons": {"colab_url": "https://colab.research.google.com", "notebook_interface": "jupyterlab"},
     }
+    if HUB:
+        html_theme_options["launch_buttons"]["jupyterhub_url"] = HUB

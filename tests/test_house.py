@@ -230,6 +230,13 @@ def test_plain_commands_of_the_readme_work(tmp_path):
         assert fixed.split(" ")[1] in makefile, command
 
 
+def test_the_changelog_begins_with_the_version_that_is_cited():
+    versions = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    released = [version for version in versions if version != "Unreleased"]
+    assert f"\nversion: {released[0]}\n" in (ROOT / "CITATION.cff").read_text()
+    assert released == sorted(released, reverse=True) and "Unreleased" not in versions[1:]
+
+
 def named(text: str) -> set[str]:
     """Return the files of ours and the modules after `python -m` that a text names."""
     files = re.findall(r"\b(?:helpers|tools|tests|benchmarks)/[\w/]+\.(?:py|toml)\b", text)

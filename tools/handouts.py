@@ -46,7 +46,7 @@ def handouts(folder: Path | None = None) -> list[Path]:
 
 def _slide_type(cell) -> str:
     """A heading begins a slide; the setup cell and exercises' solutions are not shown."""
-    if cell.source.startswith("# Setup") or "<details>" in cell.source:
+    if cell.source.startswith("# @title Setup") or "<details>" in cell.source:
         return "skip"
     if cell.cell_type == "markdown":
         return "slide" if re.match(r"##? ", cell.source) else "subslide"

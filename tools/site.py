@@ -1,7 +1,8 @@
 """The course as a site to read: `python -m tools.site` makes build/site with Sphinx, from stored outputs.
 
 Sources are gathered into a folder first: the README becomes the index, links get addresses inside the site, each
-notebook's setup cell is folded and its figures keep their alternative texts. Look and features: docs/conf.py.
+notebook's setup cell is folded, its figures keep their alternative texts, and a link opens it in JupyterLab.
+Look and features: docs/conf.py.
 Sphinx lives in an environment of its own, .venv-site, so that no package of the course moves.
 """
 
@@ -27,6 +28,7 @@ LINK = re.compile(r"(?P<code>```.*?```|`[^`\n]+`)|(?P<picture>!?)\[(?P<text>[^\[
 BADGE = re.compile(r"^(?:\[!\[[^\]]*\]\(https?:[^)]*\)\]\([^)]*\) ?)+\n*", re.M)
 PART = re.compile(r"\| *\| *\*\*(.+?)\*\*")  # rows of the README's table
 ROW = re.compile(r"\| *(?P<number>\d+) *\| *\[(?P<title>.+?)\]\((?P<path>.+?)\) *\|(?P<question>.*?)\|(?P<time>.*?)\|")
+LAB = "http://localhost:8888/lab/tree/notebooks/"  # where `make lab` shows a notebook, unless the port was taken
 LAST_PART = "To look things up"
 
 
@@ -108,6 +110,7 @@ def _notebook(path: Path, linked) -> str:
         raise InputError(f"{path.name} is no notebook ({error}). It is damaged. Get it from git.") from error
     for cell in prose:
         cell["source"] = linked("".join(cell["source"]))
+    prose[0]["source"] += f"\n\n[Open in JupyterLab]({LAB}{path.name}), where `make lab` runs on this machine."
     for cell in code:
         for output in cell["outputs"]:
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):

@@ -5,6 +5,7 @@ terms that KnGPT-2 adds (arXiv 2110.08152), into the form that `fit.fit` takes; 
 model layer by layer, as TQCompressor does (arXiv 2401.16367).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -86,10 +87,14 @@ def objective(
     For the attention term both models must have been set to eager attention: the fast kernels keep no probabilities.
     """
 
+    copies = {teacher.device: teacher}  # where a student is trained, the teacher is needed too; the given one stays
+
     def loss(student: LlamaForCausalLM, tokens: torch.Tensor) -> torch.Tensor:
         wants = {"output_hidden_states": hidden > 0, "output_attentions": attention > 0, "use_cache": False}
+        if tokens.device not in copies:
+            copies[tokens.device] = copy.deepcopy(teacher).to(tokens.device)
         with torch.no_grad():
-            there = teacher(input_ids=tokens, **wants)
+            there = copies[tokens.device](input_ids=tokens, **wants)
         here = student(input_ids=tokens, **wants)
         total = hinton(here.logits[:, :-1], there.logits[:, :-1], tokens[:, 1:], temperature, alpha)
         if hidden:

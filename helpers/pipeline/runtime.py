@@ -12,6 +12,7 @@ import ctypes
 import numbers
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from helpers.pipeline import chat, gguf_file, guards, pieces
 from helpers.pipeline.chat import ask, stream
 from helpers.pipeline.kv_cache import context_for, kv_cache_bytes, state_bytes, trained_context
 from helpers.pipeline.server import serve
+from helpers.setup import gpu
 
 if TYPE_CHECKING:
     from llama_cpp import Llama
@@ -53,12 +55,11 @@ def load(gguf: str | os.PathLike, n_ctx: int | None = None, threads: int | None 
     """Open a GGUF quietly and return llama-cpp-python's model.
 
     `n_ctx` is the room for prompt and answer together, in tokens; by default what the model was
-    trained for, at most 2048. Raises InputError for a damaged file, an impossible context or a model that does not
+    trained for, at most 2048. On a GPU, if the setup cell asked for one; a model that does not fit there is opened on
+    the CPU, with a RuntimeWarning. Raises InputError for a damaged file, an impossible context or a model that does not
     continue text (encoder-decoders, embedding models), ResourceError if weights and cache would not fit into memory,
     and InstallError for a build of llama-cpp-python that would end the process. `options` go to `llama_cpp.Llama`.
     """
-    import llama_cpp
-
     file = gguf_file.summary(gguf)
     name = file.path.name
     guards.require_a_build_that_works()
@@ -67,12 +68,13 @@ def load(gguf: str | os.PathLike, n_ctx: int | None = None, threads: int | None 
     threads = guards.thread_count(threads, machine.cores())
     guards.check_options(options)
     machine.require_memory(file.file_bytes + _cache_bytes(file, n_ctx) + 0.2e9, f"opening {name}")
-    options = {"n_threads": threads, "n_threads_batch": threads, "verbose": False} | options
+    where = gpu.llama_options() if "n_gpu_layers" not in options else {}
+    options = {"n_threads": threads, "n_threads_batch": threads, "verbose": False} | where | options
     options["kv_overrides"] = guards.nothing_added(file) | (options.get("kv_overrides") or {})
     pieces.repair()
     with log_to() as log, chat.templates_may_be_broken():
         try:
-            llm = llama_cpp.Llama(str(file.path), n_ctx=n_ctx, **options)
+            llm = _opened(str(file.path), n_ctx=n_ctx, **options)
         except (ValueError, RuntimeError) as error:
             kv_cache_bytes(file, n_ctx)  # names the number that is missing, if that is the reason
             last = next((line.strip() for line in reversed(log) if "error" in line.lower()), str(error))
@@ -92,6 +94,25 @@ def load(gguf: str | os.PathLike, n_ctx: int | None = None, threads: int | None 
     except InputError:
         llm.close()
         raise
+    return llm
+
+
+def _opened(path: str, **options) -> Llama:
+    """Open the file, on the CPU if it cannot be opened on the GPU."""
+    import llama_cpp
+
+    try:
+        return llama_cpp.Llama(path, **options)
+    except (ValueError, RuntimeError):
+        if options.get("n_gpu_layers", 0) == 0:
+            raise
+        llm = llama_cpp.Llama(path, **options | gpu.CPU_ONLY)
+    warnings.warn(
+        f"{os.path.basename(path)} could not be opened on the GPU; its memory may be too small. It is on the CPU now. "
+        "Close other models, or choose a smaller file.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
     return llm
 
 

@@ -20,6 +20,7 @@ from helpers import artifacts, machine
 from helpers.errors import InputError, ServerError
 from helpers.pipeline import chat, gguf_file, guards, pieces
 from helpers.pipeline.kv_cache import context_for
+from helpers.setup import gpu
 
 # Read by the server or by uvicorn beside the fields of the server's settings, whose names are variables as well.
 MORE_VARIABLES = ("CONFIG_FILE", "HOST", "PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS")
@@ -45,7 +46,8 @@ def serve(gguf: str | os.PathLike, n_ctx: int | None = 512, seconds: float = 120
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-P", __file__, "--model", str(file.path.absolute()), "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--n_ctx", str(n_ctx), "--kv_overrides"]
+    command += ["--port", str(port), "--n_ctx", str(n_ctx)]
+    command += [*(["--n_gpu_layers", "-1"] if gpu.in_use() else []), "--kv_overrides"]
     command += [f"{key}={type(value).__name__}:{value}" for key, value in guards.nothing_added(file).items()]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())

@@ -25,6 +25,7 @@ from helpers.pipeline.proof import stored
 from helpers.pipeline.quantizer_request import Request
 from helpers.quality import candidates, evaluate, ggml_tensor, scoring
 from helpers.quality.scoring import Scorer
+from helpers.setup.gpu import CPU_ONLY
 
 FLOATS = {"F16": np.float16, "F32": np.float32}
 
@@ -45,7 +46,7 @@ class Exchange(Scorer):
                 f"{file.path.name} holds {', '.join(sorted(file.types))}. Tensors are exchanged in a model of F16 or "
                 "F32 numbers. Convert the checkpoint with to_gguf(checkpoint, 'f16')."
             )
-        super().__init__(file.path, text, window, None, threads, use_mmap=False)
+        super().__init__(file.path, text, window, None, threads, use_mmap=False, **CPU_ONLY)
         try:
             self.windows = scoring.evenly(self.windows, most)
             # Prices are no report: nearly all tokens count, because more of them tell more than a longer past does.

@@ -25,6 +25,7 @@ from helpers.errors import InputError
 from helpers.pipeline import convert, gguf_file, runtime
 from helpers.quality import calibration, imatrix_file, squares, watching
 from helpers.quality.scoring import Scorer, evenly
+from helpers.setup.gpu import CPU_ONLY
 
 FLOOR = 1e-4  # of a row's mean: ggml makes zeros of a block of weights that all matter nothing
 SAVE_EVERY = 15  # seconds: what a crash costs at most
@@ -140,7 +141,7 @@ def collect(
     does, and for inputs that are not finite or incomplete.
     """
     text, name = calibration.named(text, name)
-    with Scorer(gguf, text, window, None, threads) as model:
+    with Scorer(gguf, text, window, None, threads, **CPU_ONLY) as model:
         model.windows = evenly(model.windows, most)
         file = gguf_file.summary(model.path)
         path = artifacts.folder("importance") / f"{model.path.stem}-{_key(file, model.windows, name)}.gguf"

@@ -102,7 +102,7 @@ def build(folder: Path) -> None:
     options = [part for setting in settings for part in ("--config-settings", setting)]
     command = ["wheel", "--no-deps", "--no-cache-dir", "--wheel-dir", str(folder), *options, pin(LLAMA)]
     try:
-        pip.run(command, f"building {LLAMA} from source (about 4 minutes on 2 cores, once; kept in {cache()})")
+        pip.run(command, f"building {LLAMA} from source (about 3 minutes on 2 cores, once; kept in {cache()})")
     except InstallError as error:
         tools = [tool for tool in ("cc", "c++") if not shutil.which(tool)]
         if not tools:

@@ -15,7 +15,7 @@ RANGES = places.ROOT / "requirements.txt"
 # What the notebooks import, and the package that brings it.
 NAMED_ALIKE = (
     "numpy pandas matplotlib torch transformers huggingface_hub safetensors scipy ml_dtypes sentencepiece gguf tqdm "
-    "psutil filelock ipywidgets packaging "
+    "psutil filelock ipywidgets packaging openai "
     "starlette uvicorn fastapi pydantic_settings sse_starlette starlette_context"  # the rehearsal Hub, and notebook 06
 ).split()
 IMPORTS = {name: name.replace("_", "-") for name in NAMED_ALIKE}

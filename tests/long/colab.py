@@ -41,17 +41,18 @@ TORCH = "2.11.0"  # Colab's
 # that run them and the packages they add depend on. torch is apart, as the list has a build of its own.
 PREINSTALLED = """
 annotated-doc==0.0.5 annotated-types==0.8.0 anyio==4.14.2 certifi==2026.7.22 click==8.4.2 contourpy==1.3.3
-cycler==0.12.1 fastapi==0.141.1 filelock==3.32.3 fonttools==4.63.0 fsspec==2025.3.0 h11==0.16.0 hf-xet==1.6.0
-httpcore==1.0.9 httpx==0.28.1 huggingface_hub==1.27.0 idna==3.18 importlib_metadata==9.0.0 ipykernel==6.17.1
-ipython==7.34.0 ipywidgets==7.7.1 Jinja2==3.1.6 joblib==1.5.3 jupyter_client==7.4.9 jupyter_core==5.9.1
-jupyterlab_widgets==3.0.16 kiwisolver==1.5.0 markdown-it-py==4.2.0 MarkupSafe==3.0.3 matplotlib-inline==0.2.2
-matplotlib==3.10.0 mdurl==0.1.2 ml_dtypes==0.6.0 mpmath==1.3.0 nbclient==0.10.4 nbformat==5.11.1 networkx==3.6.1
-numpy==2.1.3 packaging==26.3 pandas==2.2.3 pillow==11.3.0 protobuf==5.29.6 psutil==5.9.5 pydantic==2.13.4
-pydantic_core==2.46.4 Pygments==2.21.0 pyparsing==3.3.2 python-dateutil==2.9.0.post0 python-dotenv==1.2.3 pytz==2025.2
-PyYAML==6.0.3 pyzmq==26.2.1 regex==2025.11.3 requests==2.32.4 rich==13.9.4 safetensors==0.8.0 scipy==1.16.3
-sentencepiece==0.2.2 shellingham==1.5.4 six==1.17.0 starlette==1.6.0 sympy==1.14.0 tokenizers==0.22.2 tornado==6.5.7
-tqdm==4.67.3 traitlets==5.7.1 transformers==5.15.0 typer==0.27.1 typing-inspection==0.4.4 typing_extensions==4.16.0
-tzdata==2026.3 urllib3==2.5.0 uvicorn==0.52.3 widgetsnbextension==3.6.10 zipp==4.1.0
+cycler==0.12.1 distro==1.9.0 fastapi==0.141.1 filelock==3.32.3 fonttools==4.63.0 fsspec==2025.3.0 h11==0.16.0
+hf-xet==1.6.0 httpcore==1.0.9 httpx==0.28.1 huggingface_hub==1.27.0 idna==3.18 importlib_metadata==9.0.0
+ipykernel==6.17.1 ipython==7.34.0 ipywidgets==7.7.1 jiter==0.16.0 Jinja2==3.1.6 joblib==1.5.3 jupyter_client==7.4.9
+jupyter_core==5.9.1 jupyterlab_widgets==3.0.16 kiwisolver==1.5.0 markdown-it-py==4.2.0 MarkupSafe==3.0.3
+matplotlib-inline==0.2.2 matplotlib==3.10.0 mdurl==0.1.2 ml_dtypes==0.6.0 mpmath==1.3.0 nbclient==0.10.4
+nbformat==5.11.1 networkx==3.6.1 numpy==2.1.3 openai==2.54.0 packaging==26.3 pandas==2.2.3 pillow==11.3.0
+protobuf==5.29.6 psutil==5.9.5 pydantic==2.13.4 pydantic_core==2.46.4 Pygments==2.21.0 pyparsing==3.3.2
+python-dateutil==2.9.0.post0 python-dotenv==1.2.3 pytz==2025.2 PyYAML==6.0.3 pyzmq==26.2.1 regex==2025.11.3
+requests==2.32.4 rich==13.9.4 safetensors==0.8.0 scipy==1.16.3 sentencepiece==0.2.2 shellingham==1.5.4 six==1.17.0
+sniffio==1.3.1 starlette==1.6.0 sympy==1.14.0 tokenizers==0.22.2 tornado==6.5.7 tqdm==4.67.3 traitlets==5.7.1
+transformers==5.15.0 typer==0.27.1 typing-inspection==0.4.4 typing_extensions==4.16.0 tzdata==2026.3 urllib3==2.5.0
+uvicorn==0.52.3 widgetsnbextension==3.6.10 zipp==4.1.0
 """.split()
 
 # What a runtime of June 2026 has instead; a reader may choose it, and Kaggle's image is as old.

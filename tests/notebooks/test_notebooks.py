@@ -177,7 +177,7 @@ def test_the_environment_cell_tells_about_the_gpu():
     """Otherwise a package without GPU support is slow without a word."""
     cells = nbformat.read(artifacts.ROOT / "notebooks" / "06_run_with_llama_cpp_python.ipynb", as_version=4).cells
     telling = [cell for cell in cells if cell.cell_type == "code" and "llama_supports_gpu_offload()" in cell.source]
-    assert "can use a GPU:" in telling[0].outputs[0].text
+    assert "can use a GPU:" in telling[0].outputs[0].text and "computes on the " in telling[0].outputs[0].text
 
 
 def test_notebook_code_agrees_with_the_helpers():

@@ -43,7 +43,7 @@ def test_slides_have_no_solutions_and_no_setup(handouts):
     folder, _ = handouts
     for path in (folder / "slides").iterdir():
         page = path.read_text()
-        assert page.count("<section") > 10 and "Setup, the same in every notebook" not in page
+        assert page.count("<section") > 10 and "# @title Setup" not in page and "install.ready" not in page
         assert "<details>" not in page
 
 

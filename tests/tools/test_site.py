@@ -10,6 +10,7 @@ import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import nbformat
 import pytest
@@ -146,11 +147,18 @@ class TestPages:
             assert Path(pages[before].find("a", title="next page")["href"]).name == Path(after).name
             assert Path(pages[after].find("a", title="previous page")["href"]).name == Path(before).name
 
+    def test_a_link_opens_each_notebook_in_the_jupyterlab_of_make_lab(self, pages):
+        """`make lab` begins in the course's folder, on Jupyter's usual port."""
+        assert "jupyter lab --notebook-dir ." in (ROOT / "Makefile").read_text()
+        for path in NOTEBOOKS:
+            (link,) = [link for link in pages[page_of(path)]("a", href=True) if link.get_text() == "Open in JupyterLab"]
+            assert link["href"] == f"http://localhost:8888/lab/tree/notebooks/{path.name}"
+
     def test_setup_is_folded_and_exercises_and_solutions_are_marked(self, pages):
         for path in NOTEBOOKS:
             tree, cells = pages[page_of(path)], nbformat.read(path, as_version=4).cells
             (setup,) = tree.select("details.hide")
-            assert "Setup" in setup.summary.get_text() and "install.ready()" in setup.get_text()
+            assert "Setup" in setup.summary.get_text() and "install.ready(" in setup.get_text()
             exercises = [cell for cell in cells if "exercise" in cell.metadata.get("tags", [])]
             assert len(tree.select(".cell.tag_exercise")) == len(exercises)
             solutions = sum(cell.source.count("<details>") for cell in cells)
@@ -173,6 +181,7 @@ class TestBuilding:
         site.gather(tmp_path / "sources", small, "OWNER/REPO")
         text = json.loads((tmp_path / "sources" / "notebooks" / SEVEN.name).read_text())["cells"][0]["source"]
         assert links_of(text) == {
+            "Open in JupyterLab": site.LAB + SEVEN.name,
             "there": f"/notebooks/{FOUR.name}",
             "code": "x",
             "glossary": "/docs/glossary.md#numbers",
@@ -182,7 +191,8 @@ class TestBuilding:
         assert "b.org" not in text and "file," in text
         assert "there" not in links_of((tmp_path / "sources" / "notebooks" / FOUR.name).read_text()), "not here"
 
-    def test_links_and_buttons_after_the_stamp(self, small, tmp_path):
+    def test_links_and_buttons_after_the_stamp(self, small, tmp_path, monkeypatch):
+        monkeypatch.setenv("SITE_HUB", "https://hub.example.edu")
         for path in (small / "notebooks").iterdir():
             path.write_text(path.read_text().replace("OWNER/REPO", "ada/course"))
         site.build(tmp_path / "site", small, "ada/course")
@@ -192,6 +202,9 @@ class TestBuilding:
             links["Colab"]
             == f"https://colab.research.google.com/github/ada/course/blob/{VERSION}/notebooks/{SEVEN.name}"
         )
+        hub = parse_qs(urlsplit(links["JupyterHub"]).query)
+        assert links["JupyterHub"].startswith("https://hub.example.edu/hub/user-redirect/git-pull?")
+        assert hub["urlpath"] == [f"lab/tree/course/notebooks/{SEVEN.name}"] and hub["branch"] == [VERSION]
         assert links["file"] == f"https://github.com/ada/course/blob/{VERSION}/LICENSE"
         assert links["glossary"] == "../docs/glossary.html#numbers" and links["map"] == "../index.html#the-notebooks"
         document = (tmp_path / "site" / "docs" / "glossary.html").read_text()

@@ -17,6 +17,7 @@ import numpy as np
 from helpers import artifacts, machine
 from helpers.errors import ConversionError, CourseError, InputError
 from helpers.pipeline import runtime
+from helpers.setup.gpu import CPU_ONLY
 
 REFUSED = 3  # the exit code of a child that ends with an error of the course
 
@@ -52,7 +53,7 @@ def compute(gguf: Path, tokens: list[int], keep: list[int], threads: int | None)
 
     size = min(512, len(tokens))
     # The cache keeps F32: what its F16 costs is the runtime's choice and not a matter of the file.
-    options = {"n_batch": size, "type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
+    options = CPU_ONLY | {"n_batch": size, "type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
     llm = runtime.load(gguf, n_ctx=len(tokens), threads=threads, **options)
     wanted, rows, window = set(keep), [], llama_cpp.llama_model_n_swa(llm.model)
     batch = llama_cpp.llama_batch_init(size, 0, 1)
