@@ -29,7 +29,8 @@ import os, sys
 from pathlib import Path
 from tools import execute
 os.sched_setaffinity(0, range(int(sys.argv[2]))) if sys.argv[2:] else None
-sys.exit(str(execute.execute(Path(sys.argv[1]), {})[1] or ""))
+error = execute.execute(Path(sys.argv[1]), {})[1]
+sys.exit(str(error) if error else 0)
 """
 
 

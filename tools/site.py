@@ -115,6 +115,10 @@ def _notebook(path: Path, linked) -> str:
         for output in cell["outputs"]:
             if alt := output.get("metadata", {}).get("image/png", {}).get("alt"):
                 cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+    for cell in code:
+        if "verify" in cell["metadata"].get("tags", []):
+            cell["metadata"]["tags"].append("hide-input")
+            cell["metadata"].setdefault("mystnb", {}).update(code_prompt_show="Checked", code_prompt_hide="Checked")
     setup = code[0]["metadata"]  # it is the same in every notebook
     setup["tags"] = [*setup.get("tags", []), "hide-input"]
     setup["mystnb"] = {"code_prompt_show": "Setup", "code_prompt_hide": "Setup"}

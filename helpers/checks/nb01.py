@@ -76,3 +76,27 @@ def chosen_formats(answer) -> Verdict:
         if str(name).lower() != right:
             return not_yet(f"{need}: both formats of {width} bits reach far enough, so take the longer fraction.")
     return correct("width, range, then digits: that is the order in which to choose.")
+
+
+@check
+def six_bit_format(answer) -> Verdict:
+    """A pair (exponent bits, fraction bits) of a 6-bit float for real activations, each token with its own scale."""
+    from safetensors.numpy import load_file
+
+    from helpers import artifacts
+    from helpers.numbers.formats import FloatFormat
+
+    exponent, fraction = (int(part) for part in answer)
+    if exponent + fraction != 5 or exponent < 1 or fraction < 0:
+        return not_yet("one of the six bits is the sign: exponent and fraction share five, and the exponent needs one.")
+    x = load_file(artifacts.ROOT / "data" / "activations" / "smollm2.safetensors")["activations"].astype(np.float32)
+    lost = {}
+    for bits in range(1, 6):
+        form = FloatFormat("", bits, 5 - bits, specials="none")
+        scale = np.abs(x).max(axis=1, keepdims=True) / np.float32(form.max)
+        lost[bits] = float(np.linalg.norm(form.round(x / scale) * scale - x) / np.linalg.norm(x))
+    found, best = lost[exponent], min(lost.values())
+    table = ", ".join(f"E{bits}M{5 - bits} {error:.1%}" for bits, error in lost.items())
+    if found <= 1.02 * best:
+        return correct(f"error of SmolLM2's activations: {table}. One channel is huge: range is worth a digit here.")
+    return not_yet(f"it loses {found:.1%} of these activations. Most of them are far below the largest of their token.")

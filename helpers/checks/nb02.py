@@ -57,3 +57,32 @@ def wrapped_value(answer) -> Verdict:
     if abs(number - -93) < 1e-3:
         return not_yet("that is the code. Read it back: ÷ 127 × 0.4.")
     return not_yet("−1.1 ÷ 0.4 × 127 = −349.25 → −349; add or subtract 256 until it fits; then ÷ 127 × 0.4.")
+
+
+@check
+def cheapest(answer) -> Verdict:
+    """A dict of options for integers.absmax that keeps 20 dB of real activations with the fewest bits."""
+    from safetensors.numpy import load_file
+
+    from helpers import artifacts
+    from helpers.numbers import integers
+
+    x = load_file(artifacts.ROOT / "data" / "activations" / "smollm2.safetensors")["activations"].astype(np.float32)
+
+    def measured(options: dict) -> tuple[float, float]:
+        result = integers.absmax(x, **options)
+        return integers.sqnr_db(x, result.dequantize()), result.bits_per_weight
+
+    ratio, bits = measured(dict(answer))
+    if ratio < 20:
+        return not_yet(f"that keeps {ratio:.1f} dB with {bits:.2f} bits per number. 20 dB are wanted.")
+    groups = [{}, {"axis": 0}, {"axis": 1}, *({"block": size} for size in (8, 16, 32, 64, 96, 144, 192, 288))]
+    tried = [measured({"bits": width} | group) for width in range(3, 9) for group in groups]
+    best = min(cost for kept, cost in tried if kept >= 20)
+    if bits <= 1.02 * best:
+        return correct(
+            f"{ratio:.1f} dB with {bits:.2f} bits per number. One scale for each channel isolates the outlier."
+        )
+    return not_yet(
+        f"{ratio:.1f} dB, but {bits:.2f} bits per number; {best:.2f} are enough. Who shares a scale with whom?"
+    )

@@ -73,3 +73,39 @@ def read_header(answer) -> Verdict:
             continue
         return not_yet(f"{wrong[:10]!r} is no GGUF header and should raise ValueError.")
     return correct("magic, version and two counts: enough to tell a GGUF from a web page.")
+
+
+@check
+def layer_types(answer) -> Verdict:
+    """A dict from the seven matrices of a layer to block types: at most 5 bits per weight, the least error."""
+    from safetensors.numpy import load_file
+
+    from helpers import artifacts
+    from helpers.numbers import blocks, ggml
+
+    kinds, parts = ("Q3_K", "Q4_K", "Q5_K", "Q6_K"), ("q", "k", "v", "o", "gate", "up", "down")
+    if set(answer) != set(parts) or not set(answer.values()) <= set(kinds):
+        return not_yet(f"name a type of {', '.join(kinds)} for each of {', '.join(parts)}.")
+    stored = load_file(artifacts.ROOT / "data" / "story" / "model.safetensors")
+    places = {part: f"self_attn.{part}_proj" if part in "qkvo" else f"mlp.{part}_proj" for part in parts}
+    layer = {part: stored[f"model.layers.1.{place}.weight"] for part, place in places.items()}
+    sizes = np.array([layer[part].size for part in parts])
+    widths = np.array([blocks.BITS_PER_WEIGHT[kind] for kind in kinds])
+    lost = np.array(
+        [
+            [np.sum((blocks.dequantize(ggml.quantize(layer[part], kind), kind) - layer[part]) ** 2) for kind in kinds]
+            for part in parts
+        ]
+    )
+    total = sum(float(np.sum(matrix**2)) for matrix in layer.values())
+    chosen = np.array([kinds.index(answer[part]) for part in parts])
+    bits = float(np.sum(sizes * widths[chosen]) / sizes.sum())
+    if bits > 5:
+        return not_yet(f"that is {bits:.2f} bits per weight; 5 are allowed.")
+    every = np.stack(np.meshgrid(*[range(len(kinds))] * len(parts), indexing="ij")).reshape(len(parts), -1)
+    affordable = (sizes[:, None] * widths[every]).sum(axis=0) / sizes.sum() <= 5
+    errors = lost[np.arange(len(parts))[:, None], every].sum(axis=0)[affordable]
+    found, best = (float(np.sqrt(value / total)) for value in (lost[np.arange(len(parts)), chosen].sum(), errors.min()))
+    if found <= 1.01 * best:
+        return correct(f"error {found:.2%} at {bits:.2f} bits; the best of all 16,384 choices has {best:.2%}.")
+    return not_yet(f"error {found:.2%} at {bits:.2f} bits. {best:.2%} is possible: spend all of the bits.")

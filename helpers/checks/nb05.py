@@ -40,3 +40,36 @@ def row_order(answer) -> Verdict:
     if order == [0, 2, 4, 6, 1, 3, 5, 7]:
         return not_yet("that is the way back, from GGUF to the checkpoint.")
     return not_yet("the pairs are (0, 4), (1, 5), (2, 6), (3, 7): write them one after the other.")
+
+
+STEPS = {  # GB that a step adds to the disk of a model of 7 billion parameters, and what has to be there before
+    "download": (13.5, ()),
+    "to F16": (13.5, ("download",)),
+    "to Q8_0": (7.2, ("download",)),
+    "to Q4_K_M": (4.1, ("to F16",)),
+    "delete checkpoint": (-13.5, ("download",)),
+    "delete F16": (-13.5, ("to F16",)),
+}
+
+
+@check
+def disk_plan(answer) -> Verdict:
+    """A list of steps that ends with Q8_0 and Q4_K_M, in whatever order keeps the disk smallest."""
+    used, most, done = 0.0, 0.0, []
+    for step in answer:
+        if step not in STEPS:
+            return not_yet(f"{step!r} is no step. There are {', '.join(STEPS)}.")
+        size, needs = STEPS[step]
+        lost = {"download" if "checkpoint" in each else "to F16" for each in done if each.startswith("delete")}
+        for need in needs:
+            if need not in done or need in lost:
+                return not_yet(f"{step!r} needs what {need!r} makes, and that is not there.")
+        if step in done:
+            return not_yet(f"{step!r} is done already.")
+        done, used = [*done, step], used + size
+        most = max(most, used)
+    if not {"to Q8_0", "to Q4_K_M"} <= set(done):
+        return not_yet("both files are wanted in the end, Q8_0 and Q4_K_M.")
+    if most > 34.3:
+        return not_yet(f"the disk holds {most:.1f} GB at the worst moment; 34.2 are enough. What can go early?")
+    return correct(f"{most:.1f} GB at the worst moment, {used:.1f} GB in the end.")

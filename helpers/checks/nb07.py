@@ -55,3 +55,34 @@ def pinned_address(answer) -> Verdict:
     if "blob" in str(found):
         return not_yet("`blob` is the page about the file. The file itself is at `resolve`.")
     return not_yet(f"you return {found!r}; the form is https://huggingface.co/REPO/resolve/REVISION/FILE.")
+
+
+# Llama-3-8B: size in GB, KL divergence in nats (README of llama.cpp's perplexity tool).
+FILES = {"Q8_0": (8.5, 0.0014), "Q6_K": (6.6, 0.0055), "Q4_K_M": (4.9, 0.0313), "Q2_K": (3.2, 0.445)}
+READERS = {"a phone": 3.5, "a small laptop": 5.5, "a laptop": 7.0, "a desktop": 16.0}  # GB that each can spare
+
+
+@check
+def chosen_files(answer) -> Verdict:
+    """A set of three files that serves four readers with the smallest mean KL divergence."""
+    from itertools import combinations
+
+    chosen = set(answer)
+    if not chosen <= set(FILES) or len(chosen) != 3:
+        return not_yet(f"choose three of {', '.join(FILES)}.")
+
+    def mean(names: set[str]) -> float | None:
+        best = [min((FILES[n][1] for n in names if FILES[n][0] <= room), default=None) for room in READERS.values()]
+        return None if None in best else sum(best) / len(best)
+
+    found = mean(chosen)
+    if found is None:
+        return not_yet("somebody finds no file that fits. Who has the least memory?")
+    best = min(value for names in combinations(FILES, 3) if (value := mean(set(names))) is not None)
+    if found <= best:
+        return correct(
+            f"mean KL {found:.3f} nats over the four. The finest file served one reader, and cost little to leave."
+        )
+    return not_yet(
+        f"mean KL {found:.3f} nats; {best:.3f} is possible. Ask for each file: who would miss it, and how much?"
+    )

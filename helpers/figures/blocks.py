@@ -80,32 +80,49 @@ def scale_search(trials: np.ndarray, fitted: np.ndarray, plain: float, title: st
 
 
 def error_against_bits(points: dict[str, tuple[float, float]], title: str) -> Figure:
-    """Relative error against bits per weight, a labelled dot for each format; the line halves for each bit."""
-    figure, axes = new_figure(title, height=4.2)
-    bits = np.array([b for b, _ in points.values()])
-    errors = np.array([e for _, e in points.values()])
+    """Relative error against bits per weight, a mark for each family; beside it the crowd that shares its bits.
+
+    Left, a dashed line halves the error for each bit. Right, the formats with the bits that most of them have.
+    """
+    figure, (axes, crowd) = new_figure(title, height=4.2, columns=2, width_ratios=[3, 1.3])
+    bits, errors = (np.array(column) for column in zip(*points.values(), strict=True))
     anchor = np.exp(np.mean(np.log(errors) + bits * np.log(2)))
     x = np.linspace(bits.min() - 0.2, bits.max() + 0.2, 50)
     axes.plot(x, anchor * 2.0**-x, color=GREY, linestyle="--", linewidth=1, label="half the error for each bit")
-    for name, (b, e) in points.items():
-        axes.plot(b, e, "o", color=TYPE_COLOURS.get(name, PURPLE), markersize=8, markeredgecolor="black")
-        x, y = _NUDGES.get(name, (8, -3))
-        write_beside(axes, name, (b, e), (x, y), ha="right" if x < 0 else "left")
+    shared = max(bits, key=lambda b: np.sum(bits == b))
+    alike = sorted((name for name in points if points[name][0] == shared), key=lambda name: points[name][1])
+    for family, (mark, look) in _FAMILIES.items():
+        axes.plot([], [], mark, color="none", markeredgecolor="black", markersize=8, label=look)
+        for name in (name for name in points if _family(name) == family):
+            style = {"color": TYPE_COLOURS.get(name, PURPLE), "markersize": 9, "markeredgecolor": "black"}
+            axes.plot(*points[name], mark, **style)
+            if name in alike:
+                crowd.plot(alike.index(name), 100 * points[name][1], mark, **style)
+                write_beside(
+                    crowd, f"{points[name][1]:.1%}", (alike.index(name), 100 * points[name][1]), (0, 8), ha="center"
+                )
+            else:
+                left = name in ("Q5_K", "MXFP4")
+                place = (-9 if left else 9, 4 if name == "Q5_0" else -3)  # Q5_1 lies beside it
+                write_beside(axes, name, points[name], place, ha="right" if left else "left")
     axes.set(yscale="log", xlabel="bits per weight, scales included", ylabel="error ÷ weight (root mean square)")
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="lower left", fontsize=8.5)
+    crowd.set_xticks(range(len(alike)), alike, rotation=45, ha="right", fontsize=9)
+    crowd.set(ylabel="error (%)", xlim=(-0.6, len(alike) - 0.4))
+    crowd.margins(y=0.25)
+    crowd.set_title(f"those with {shared:g} bits", loc="left", fontsize=9)
     return figure
 
 
-# Where formats share their bits, labels would cover each other: points to the right and up.
-_NUDGES = {
-    "NF4": (-8, 1),
-    "Q4_K": (-8, -9),
-    "Q4_0": (8, 3),
-    "IQ4_NL": (8, -12),
-    "Q4_1": (8, -1),
-    "Q5_K": (-8, -6),
-    "MXFP4": (8, 2),
+_FAMILIES = {
+    "plain": ("o", "a scale (and a minimum) for 32 weights"),
+    "K": ("s", "K: scales of scales, searched for"),
+    "codebook": ("D", "a codebook"),
 }
+
+
+def _family(name: str) -> str:
+    return "K" if name.endswith("_K") else "codebook" if name in ("NF4", "IQ4_NL", "MXFP4") else "plain"
 
 
 def type_map(tensors: list[Tensor], layers: int, title: str) -> Figure:
@@ -138,4 +155,22 @@ def type_map(tensors: list[Tensor], layers: int, title: str) -> Figure:
         [Patch(color=TYPE_COLOURS[kind]) for kind in kinds_seen], kinds_seen, frameon=False, ncols=4,
         loc="upper center", bbox_to_anchor=(0.5, -0.2),
     )  # fmt: skip
+    return figure
+
+
+def _ink(colour: tuple) -> str:
+    """Return black or white, whichever can be read on a colour."""
+    return "white" if sum(colour[:3]) < 1.6 else "black"
+
+
+def patterns(grid: np.ndarray, title: str) -> Figure:
+    """A codebook of patterns as a picture: grid (patterns, 8), the patterns side by side, sorted by their sum."""
+    figure, axes = new_figure(title, height=2.4)
+    ordered = grid[np.argsort(grid.sum(axis=1), kind="stable")]
+    axes.imshow(ordered.T, aspect="auto", cmap="Blues", interpolation="nearest", vmin=0)
+    axes.set(xlabel=f"{len(grid)} patterns, sorted by their sum", ylabel="weight", yticks=range(8))
+    for value, place in zip(np.unique(grid), (0.72, 0.82, 0.92), strict=True):
+        colour = axes.images[0].cmap(axes.images[0].norm(value))
+        look = {"facecolor": colour, "edgecolor": GREY, "pad": 2}
+        axes.text(place, -0.38, f" {value:g} ", transform=axes.transAxes, fontsize=9, bbox=look, color=_ink(colour))
     return figure

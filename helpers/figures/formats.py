@@ -14,31 +14,25 @@ if TYPE_CHECKING:
 
 
 def model_memory(needs: dict[str, dict[str, float]], limits: dict[str, float], title: str) -> Figure:
-    """Bars of gigabytes for each model and format on a logarithmic axis; dashed lines are the GPUs.
+    """Dots of gigabytes on a logarithmic axis, a row for each model, a colour for each format; dashed: the GPUs.
 
     needs: {"7B": {"FP16": 14.0, …}, …}; limits: {"24 GB": 24.0, …}.
     """
-    formats = list(next(iter(needs.values())))
-    figure, axes = new_figure(title, height=0.9 + 0.22 * len(needs) * (len(formats) + 0.6))
-    row, ticks = 0.0, {}
-    for model, sizes in reversed(needs.items()):
-        first = row
-        for colour, kind in zip(KINDS, reversed(formats), strict=False):
-            axes.barh(row, sizes[kind], color=colour, height=0.85)
-            label = axes.text(sizes[kind] * 1.06, row, f"{kind}  {sizes[kind]:,.4g} GB", va="center", fontsize=8.5)
-            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
-            row += 1
-        ticks[(first + row - 1) / 2] = model
-        row += 0.7
+    figure, axes = new_figure(title, height=1.2 + 0.55 * len(needs))
+    for row, sizes in enumerate(reversed(needs.values())):
+        axes.plot(list(sizes.values()), [row] * len(sizes), color=GREY, linewidth=1, zorder=1)
+        for colour, (kind, size) in zip(KINDS, sizes.items(), strict=False):
+            axes.plot(size, row, "o", color=colour, markersize=8, label=kind if row == 0 else None)
+            axes.text(size, row + 0.2, f"{size:,.4g}", ha="center", va="bottom", fontsize=8.5)
     for name, limit in limits.items():
-        axes.axvline(limit, color="black", linestyle="--", linewidth=1, zorder=1.5)
-        axes.text(limit, row - 0.55, f" {name}", fontsize=8.5, ha="left")
-    axes.set_ylim(-0.7, row + 0.3)
+        axes.axvline(limit, color="black", linestyle="--", linewidth=1, zorder=0.5)
+        axes.text(limit, len(needs) - 0.35, f" {name}", fontsize=8.5, ha="left")
+    axes.set_ylim(-0.5, len(needs) - 0.1)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(max(sizes.values()) for sizes in needs.values()) * 8)
-    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set_yticks(range(len(needs)), list(reversed(needs)))
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("memory for the weights alone (GB, each step is ten times as much)")
+    axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=9)
     return figure
 
 

@@ -31,17 +31,35 @@ if TYPE_CHECKING:
     from helpers.pipeline.gguf_file import Summary
 
 
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack")
+
+
 def file_sizes(sizes: dict[str, int], title: str) -> Figure:
-    """Bars of file sizes in bytes on a logarithmic axis, the largest on top."""
-    figure, axes = new_figure(title, height=0.9 + 0.34 * len(sizes))
-    sizes = dict(sorted(sizes.items(), key=lambda item: item[1])[::-1])
-    draw_bars(axes, sizes, color=[VERMILION if name.endswith(".safetensors") else BLUE for name in reversed(sizes)])
-    for row, size in enumerate(reversed(sizes.values())):
-        label = f"{size:,} bytes" if size < 1000 else size_text(size)
-        axes.text(size * 1.2, row, label, va="center", fontsize=9)
-    limits = min(sizes.values()) / 3, max(sizes.values()) * 30
-    axes.set(xscale="log", xlim=limits, xlabel="bytes (each step is ten times as many)")
+    """Two strips of bytes: all files in proportion, and below what is not weights, enlarged to the same length."""
+    figure, (all_of_it, rest) = new_figure(title, height=2.6, rows=2)
+    weights = {name: size for name, size in sizes.items() if name.endswith(WEIGHTS)}
+    others = {name: size for name, size in sizes.items() if name not in weights}
+    small = sum(others.values())
+    _strip(all_of_it, weights | ({"everything else": small} if others else {}), set(weights))
+    _strip(rest, dict(sorted(others.items(), key=lambda item: -item[1])), set())
+    if others:
+        rest.set_xlabel(f"everything else, {small / sum(sizes.values()):.1%} of the bytes, enlarged", loc="left")
     return figure
+
+
+def _strip(axes, sizes: dict[str, int], weights: set[str]) -> None:
+    """Draw sizes as parts of one strip, labelled where there is room."""
+    start, total = 0, sum(sizes.values())
+    for number, (name, size) in enumerate(sizes.items()):
+        colour = VERMILION if name in weights else KINDS[number % 2 * 5]
+        axes.barh(0, size, left=start, color=colour, edgecolor="white", linewidth=0.5)
+        if size > total * 0.12:
+            label = f"{name}\n{size:,} bytes" if size < 1000 else f"{name}\n{size_text(size)}"
+            axes.text(start + size / 2, 0, label, ha="center", va="center", fontsize=9, color="white")
+        start += size
+    axes.set(xlim=(0, max(1, total)), yticks=[], xticks=[])
+    for side in axes.spines.values():
+        side.set_visible(False)
 
 
 def parameter_shares(counts: dict[str, int], title: str) -> Figure:
@@ -101,23 +119,32 @@ def next_tokens(answers: dict[str, Sequence[tuple[str, float]]], title: str) -> 
     return figure
 
 
-def roofline(points: dict[str, tuple[float, float]], bandwidth: float, title: str) -> Figure:
+def roofline(
+    points: dict[str, tuple[float, float]],
+    bandwidth: float,
+    title: str,
+    recorded: tuple[str, dict[str, tuple[float, float]], float] | None = None,
+) -> Figure:
     """Measured tokens per second against gigabytes read for each token, under the line bandwidth ÷ size.
 
-    `points` maps a type to (gigabytes, tokens per second); `bandwidth` is in GB/s.
+    `points` maps a type to (gigabytes, tokens per second); `bandwidth` is in GB/s. recorded: the name of another
+    model, its points, and the bandwidth of the machine on which they were measured.
     """
-    figure, axes = new_figure(title, height=3.6)
-    sizes = np.array([size for size, _ in points.values()])
-    x = np.geomspace(sizes.min() / 1.4, sizes.max() * 1.4, 100)
-    axes.plot(x, bandwidth / x, color=VERMILION, label=f"{bandwidth:.0f} GB/s ÷ size: no faster")
-    axes.scatter(sizes, [speed for _, speed in points.values()], color=BLUE, zorder=3, label="measured")
-    for name, (size, speed) in points.items():
-        write_beside(axes, name, (size, speed), (6, -12))
+    figure, axes = new_figure(title, height=3.8)
+    drawn = [("measured", points, bandwidth, "-", BLUE)]
+    drawn += [(*recorded, "--", "none")] if recorded else []
+    sizes = [size for _, found, *_ in drawn for size, _ in found.values()]
+    x = np.geomspace(min(sizes) / 1.4, max(sizes) * 1.4, 100)
+    for label, found, limit, line, filling in drawn:
+        axes.plot(x, limit / x, line, color=VERMILION, label=f"{limit:.0f} GB/s ÷ size: no faster")
+        axes.scatter(*zip(*found.values(), strict=True), facecolors=filling, edgecolors=BLUE, zorder=3, label=label)
+        for name, point in found.items():
+            write_beside(axes, name, point, (6, -12))
     axes.set(xscale="log", yscale="log", xlabel="weights read for each token (GB)", ylabel="tokens per second")
     for axis in (axes.xaxis, axes.yaxis):
         plain_log_ticks(axis)
     axes.margins(0.12)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=9)
     return figure
 
 

@@ -143,7 +143,32 @@ WRONG = {
     "largest_type": ["Q8_0", "Q5_K_M", "Q3_K_M", "q4_k_m", 4, []],
     "row_order": [list(range(8)), [0, 2, 4, 6, 1, 3, 5, 7], [0, 4, 1, 5], "04152637x", None],
     "cache_bytes": [lambda a, b, c, d: 2 * a * b * c * d, lambda a, b, c, d: 0, lambda: 0],
-    "speed_limit": [4.08 / 50, 50 * 4.08, 0, "fast"],
+    "laptop_plan": [
+        *[("Q6_K", 16_384), ("Q4_K_M", 16_384), ("Q5_K_M", 4_096), ("Q5_K_M", 20_000), ("Q9", 16_384)],
+        *[("Q3_K_M", 30_000), "Q5_K_M", 5],
+    ],
+    "six_bit_format": [(2, 3), (4, 1), (5, 0), (3, 3), (0, 5), (6, -1), 3, "E3M2"],
+    "cheapest": [
+        *[{"bits": 8, "axis": 0}, {"bits": 3, "block": 32}, {"bits": 5, "axis": 1}, {"bits": 6, "block": 96}],
+        *[{}, {"bits": 99}, {"axis": 7}, 4],
+    ],
+    "layer_types": [
+        {part: "Q4_K" for part in ("q", "k", "v", "o", "gate", "up", "down")},
+        {part: "Q6_K" for part in ("q", "k", "v", "o", "gate", "up", "down")},
+        {part: "Q8_0" for part in ("q", "k", "v", "o", "gate", "up", "down")},
+        *[{"q": "Q4_K"}, {}, 5],
+    ],
+    "disk_plan": [
+        ["download", "to F16", "to Q8_0", "to Q4_K_M"],
+        ["download", "to F16", "delete checkpoint", "to Q8_0", "to Q4_K_M"],
+        ["download", "to F16", "delete F16", "to Q4_K_M", "to Q8_0"],
+        ["to Q8_0", "to Q4_K_M"],
+        *[["download"], ["download", "download"], ["dig"], [], 3],
+    ],
+    "chosen_files": [
+        *[{"Q8_0", "Q6_K", "Q4_K_M"}, {"Q8_0", "Q6_K", "Q2_K"}, {"Q8_0", "Q4_K_M", "Q2_K"}],
+        *[{"Q6_K"}, {"Q8_0", "Q6_K", "Q4_K_M", "Q2_K"}, {"Q1", "Q2", "Q3"}, set(), 3],
+    ],
     "single_bos": [lambda ids, b: ids, lambda ids, b: [b, *ids], lambda ids, b: [b, *[i for i in ids if i != b]]],
     "card_metadata": ["", "---\nlicense: mit\n---", "license: apache-2.0", "---\n- a\n---", "---\n: : :\n---", 5],
     "perplexity_of": [

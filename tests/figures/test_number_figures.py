@@ -29,10 +29,12 @@ class TestFormats:
     def test_model_memory(self):
         needs = {"7B": {"FP16": 14.0, "4 bits": 3.5}, "70B": {"FP16": 140.0, "4 bits": 35.0}}
         (axes,) = formats.model_memory(needs, {"24 GB": 24.0}, "title").axes
-        assert sorted(widths(axes)) == [3.5, 14, 35, 140] and axes.get_xscale() == "log"
-        assert {"FP16  14 GB", "4 bits  3.5 GB", " 24 GB"} <= set(texts(axes))
+        dots = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o")
+        assert dots == [3.5, 14, 35, 140] and axes.get_xscale() == "log"
+        assert {"14", "3.5", " 24 GB"} <= set(texts(axes))
         assert [tick.get_text() for tick in axes.get_yticklabels()] == ["70B", "7B"]
-        assert axes.lines[0].get_xdata()[0] == 24 and "GB" in axes.get_xlabel()
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["FP16", "4 bits"]
+        assert axes.lines[-1].get_xdata()[0] == 24 and "GB" in axes.get_xlabel()
 
     def test_bit_layout(self):
         names = ["fp32", "bf16", "fp8_e4m3", "int8", "e8m0"]
@@ -170,12 +172,25 @@ class TestBlocks:
         assert axes.lines[2].get_data()[0] == 0, "the best trial is marked"
 
     def test_error_against_bits(self):
-        points = {"Q8_0": (8.5, 0.005), "Q4_0": (4.5, 0.08)}
-        (axes,) = block_figures.error_against_bits(points, "title").axes
+        points = {"Q8_0": (8.5, 0.005), "Q4_0": (4.5, 0.08), "Q4_K": (4.5, 0.06), "NF4": (4.5, 0.09)}
+        axes, crowd = block_figures.error_against_bits(points, "title").axes
         x, y = axes.lines[0].get_data()
         assert np.allclose(np.log2(y[1:] / y[:-1]), -np.diff(x)), "half the error for each bit"
-        dots = [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in axes.lines[1:]]
-        assert dots == list(points.values()) and texts(axes) == list(points)
+        marks = [line for line in axes.lines[1:] if len(line.get_xdata())]
+        dots = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in marks}
+        assert dots == set(points.values()) and len({line.get_marker() for line in marks}) == 3
+        assert texts(axes) == ["Q8_0"] and [tick.get_text() for tick in crowd.get_xticklabels()] == [
+            "Q4_K",
+            "Q4_0",
+            "NF4",
+        ]
+        assert sorted(float(line.get_ydata()[0]) for line in crowd.lines) == [6, 8, 9]
+
+    def test_patterns(self):
+        grid = np.array([[43] * 8, [8] * 8, [8, 25, 8, 8, 8, 8, 8, 8]], float)
+        (axes,) = block_figures.patterns(grid, "title").axes
+        assert np.array_equal(axes.images[0].get_array(), grid[[1, 2, 0]].T), "sorted by their sum"
+        assert texts(axes) == [" 8 ", " 25 ", " 43 "]
 
     def test_type_map(self):
         tensors = [Tensor(f"blk.{i}.attn_v.weight", (32, 256), "Q6_K" if i else "Q4_K", 1, 1) for i in range(3)]

@@ -19,10 +19,16 @@ def widths(axes):
 
 def test_file_sizes():
     sizes = {"model.safetensors": 2_200_000_000, "config.json": 600, "tokenizer.json": 1_800_000}
-    axes = axes_of(figures.file_sizes(sizes, "title"))
-    assert sorted(widths(axes)) == sorted(sizes.values())
-    assert axes.get_xscale() == "log" and "bytes" in axes.get_xlabel()
-    assert [text.get_text() for text in axes.texts] == ["600 bytes", "1.8 MB", "2.20 GB"]
+    strip, rest = figures.file_sizes(sizes, "title").axes
+    assert widths(strip) == [2_200_000_000, 1_800_600] and widths(rest) == [1_800_000, 600]
+    assert strip.get_xscale() == rest.get_xscale() == "linear", "a picture of proportions"
+    assert [text.get_text() for text in strip.texts] == ["model.safetensors\n2.20 GB"]
+    assert "0.1% of the bytes, enlarged" in rest.get_xlabel()
+
+
+def test_file_sizes_of_weights_alone():
+    strip, rest = figures.file_sizes({"model.gguf": 5}, "title").axes
+    assert widths(strip) == [5] and not rest.patches
 
 
 def test_parameter_shares():

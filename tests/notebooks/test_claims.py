@@ -1,12 +1,14 @@
 """The table of claims is sound: verdicts follow from numbers, notebooks say the words, every quote has a source."""
 
 import functools
+import re
 
 import nbformat
 import pytest
-from claims import CLAIMS, SOURCES, allowed
 
 from helpers import artifacts
+from tools import myths
+from tools.claims import CLAIMS, SOURCES, allowed
 
 
 @functools.cache
@@ -69,5 +71,29 @@ def test_sources_can_be_found(letter):
     source = SOURCES[letter]
     assert source.title and source.author and source.compared
     assert source.url.startswith("https://") and [s.url for s in SOURCES.values()].count(source.url) == 1
-    notebooks = {claim.notebook for claim in CLAIMS if claim.source == letter}
-    assert any(f"**{letter}**" in pages(notebook) for notebook in notebooks), "a notebook introduces the letter"
+    assert f"*{source.title}*, {source.author}. <{source.url}>" in myths.PAGE.read_text()
+
+
+def test_the_page_of_myths_is_that_of_the_table():
+    """docs/myths.md is generated; `python -m tools.myths` makes it."""
+    assert myths.PAGE.read_text() == myths.page()
+
+
+def test_parts_one_and_two_name_no_article():
+    for number in ("00", "01", "02", "03", "04", "05", "06", "07"):
+        assert not re.search(r"\b[Aa]rticles?\b", pages(number)), f"notebook {number}: that is for docs/myths.md"
+
+
+NUMBER = re.compile(r"\d[\d,.]*\d")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_numbers_of_the_page_stand_in_the_notebook_or_follow_from_the_table(claim):
+    """What the page says that we find: every number of two digits and more, in any of its spellings."""
+    known = pages(claim.notebook) + f" {claim.ours} {claim.article}"
+    values = [float(text.replace(",", "").rstrip(".")) for text in NUMBER.findall(known) if text.count(".") < 2]
+    for text in NUMBER.findall(claim.found.replace("arXiv ", "")):
+        value = float(text.replace(",", ""))
+        decimals = len(text.partition(".")[2])
+        near = {round(v * factor, decimals) for v in values for factor in (1, 1e-9, 1e-6, 100)}
+        assert value in near, f"{text} is neither in notebook {claim.notebook} nor in the table"

@@ -113,8 +113,34 @@ class TestEveryNotebook:
 
     def test_ignored_cells_that_compute_assert_something(self, path):
         """An ignored output is not compared, so a cell that measures must assert what has to hold."""
-        ignored = [cell for cell in code_cells(path) if "nbval-ignore-output" in tags(cell)]
-        assert sum("assert" in cell.source for cell in ignored) >= len(ignored) // 3
+        asked = [
+            cell for cell in code_cells(path) if "guess" in tags(cell) or re.search(r"^recap|explore\.", cell.source)
+        ]
+        ignored = [cell for cell in code_cells(path) if "nbval-ignore-output" in tags(cell) and cell not in asked]
+        checked = [cell for cell in code_cells(path) if "verify" in tags(cell)]
+        assert sum("assert" in cell.source for cell in ignored) + len(checked) >= len(ignored) // 3
+
+    def test_cells_that_verify_are_folded_and_print_nothing(self, path):
+        """Under "predict" they would give the answer away: folded in Colab and JupyterLab, on the site by the tag."""
+        for cell in code_cells(path):
+            if "verify" in tags(cell):
+                assert cell.source.startswith("# @title Checked\n") and "assert " in cell.source
+                assert cell.metadata["cellView"] == "form" and cell.metadata["jupyter"]["source_hidden"]
+                assert not cell.outputs
+
+    def test_every_guess_gets_its_answer(self, path):
+        """`size = guess(…)` is followed by `size.answer(…)`; who guesses finds all of it in `recap()` at the end."""
+        sources = [cell.source for cell in code_cells(path)]
+        asked = [match[1] for source in sources if (match := re.match(r"(\w+) = guess\(", source))]
+        for name in asked:
+            assert sum(f"{name}.answer(" in source for source in sources) == 1, name
+        assert ("recap()" in sources) == bool(asked)
+
+    def test_exercises_are_graded_and_one_designs(self, path):
+        if path.name[:2] < "08":
+            grades = re.findall(r"\*\*Exercise \d \((easy|middle|hard)(: design)?\)\.\*\*", text_of(path))
+            assert len(grades) == len(solutions(path)) and sum(bool(design) for _, design in grades) == 1
+            assert all(grade == "hard" for grade, design in grades if design)
 
     def test_at_least_three_exercises(self, path):
         assert len([cell for cell in code_cells(path) if "exercise" in tags(cell)]) >= 3

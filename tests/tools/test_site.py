@@ -157,12 +157,14 @@ class TestPages:
     def test_setup_is_folded_and_exercises_and_solutions_are_marked(self, pages):
         for path in NOTEBOOKS:
             tree, cells = pages[page_of(path)], nbformat.read(path, as_version=4).cells
-            (setup,) = tree.select("details.hide")
+            setup, *verified = tree.select("details.hide")
+            assert len(verified) == sum("verify" in cell.metadata.get("tags", []) for cell in cells)
+            assert all("Checked" in each.summary.get_text() for each in verified)
             assert "Setup" in setup.summary.get_text() and "install.ready(" in setup.get_text()
             exercises = [cell for cell in cells if "exercise" in cell.metadata.get("tags", [])]
             assert len(tree.select(".cell.tag_exercise")) == len(exercises)
             solutions = sum(cell.source.count("<details>") for cell in cells)
-            assert len(tree.article("details")) == solutions + 1 and solutions >= len(exercises)
+            assert len(tree.article("details")) == solutions + 1 + len(verified) and solutions >= len(exercises)
 
 
 class TestBuilding:
