@@ -20,14 +20,17 @@ GROUPS = (
 
 
 def measure(name: str) -> None:
-    """Measure one group and store its rows."""
+    """Measure one group and store its rows; a group that `KEEPS` them is stored row by row, beside its older ones."""
     group = importlib.import_module(f"benchmarks.{name}")
+    keeps = getattr(group, "KEEPS", False)
     print(f"{group.GROUP}: {group.__doc__.splitlines()[0]}", flush=True)
     started, found = time.monotonic(), []
     for row in group.rows():
         report.show(row)
         found.append(row)
-    report.save(group.GROUP, found, time.monotonic() - started)
+        if keeps:
+            report.save(group.GROUP, found, time.monotonic() - started, keep=True)
+    report.save(group.GROUP, found, time.monotonic() - started, keep=keeps)
 
 
 def write_page() -> None:

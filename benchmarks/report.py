@@ -121,9 +121,15 @@ def show(row: Row) -> None:
 # The page
 
 
-def save(group: str, rows: list[Row], seconds: float) -> None:
-    """Replace the rows of one group in the results; the others stay, each with its own machine and date."""
+def save(group: str, rows: list[Row], seconds: float, keep: bool = False) -> None:
+    """Replace the rows of one group in the results; the others stay, each with its own machine and date.
+
+    keep: rows of the group that are not measured again stay, too, in the order of their names.
+    """
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if keep and group in kept:
+        old = {row["what"]: Row(**row) for row in kept[group]["rows"]}
+        rows = [row for _, row in sorted((old | {row.what: row for row in rows}).items())]
     kept[group] = {
         "machine": machine(),
         "date": date.today().isoformat(),

@@ -1,4 +1,7 @@
-"""nbval gives a kernel 5 seconds to hand over what a cell printed: too few on a machine that others use as well."""
+"""nbval gives a kernel 5 seconds to hand over what a cell printed.
+
+That is too few on a machine that others use as well.
+"""
 
 SECONDS = 120
 

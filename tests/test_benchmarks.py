@@ -57,6 +57,7 @@ def test_every_group_of_the_command_is_stored():
     stored = set(report.load())
     assert stored <= wanted, "nothing is kept of a group that is gone"
     late = {"The whole suite": "its time can be stored only after it passed"}
+    late |= {"One core and 4 GB": "an hour on a machine where cgroups may be set"}
     assert wanted - stored <= set(late)
 
 
@@ -95,6 +96,15 @@ def test_saving_one_group_keeps_the_others(tmp_path, monkeypatch):
     report.save("A", [dataclasses.replace(row, ours=5.0)], 60)
     assert {name: group["rows"][0].ours for name, group in report.load().items()} == {"A": 5.0, "B": 3.0}
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_long_group_keeps_what_is_not_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
+    report.save("A", [report.Row("A", "01", 1.0, "s"), report.Row("A", "02", 2.0, "s")], 60, keep=True)
+    report.save("A", [report.Row("A", "02", 5.0, "s"), report.Row("A", "00", 4.0, "s")], 60, keep=True)
+    assert [(row.what, row.ours) for row in report.load()["A"]["rows"]] == [("00", 4.0), ("01", 1.0), ("02", 5.0)]
+    report.save("A", [report.Row("A", "03", 7.0, "s")], 60)
+    assert [row.what for row in report.load()["A"]["rows"]] == ["03"]
 
 
 def test_the_figure_shows_the_measured_points():

@@ -17,11 +17,11 @@ class Verdict:
 
 
 def check(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
-    """Turn every exception of an answer, and a stub left at `...`, into *not yet*."""
+    """Turn every exception of an answer, and a stub with `...` left in it, into *not yet*."""
 
     @functools.wraps(function)
     def guarded(answer: object) -> Verdict:
-        if answer is ...:
+        if answer is ... or (isinstance(answer, tuple | list) and ... in answer):
             return not_yet("replace the three dots by your answer, then run the cell again.")
         try:
             return function(answer)

@@ -109,7 +109,8 @@ class TestEveryNotebook:
 
     def test_cells_are_short(self, path):
         for cell in code_cells(path)[1:]:
-            assert len(cell.source.splitlines()) <= 32, cell.source
+            assert len(cell.source.splitlines()) <= (32 if path.name < "08" else 50), cell.source
+            assert max(map(len, cell.source.splitlines()), default=0) <= 88, "cut off in HTML and on a projector"
 
     def test_ignored_cells_that_compute_assert_something(self, path):
         """An ignored output is not compared, so a cell that measures must assert what has to hold."""
