@@ -21,7 +21,7 @@ def check(function: Callable[..., Verdict]) -> Callable[..., Verdict]:
 
     @functools.wraps(function)
     def guarded(answer: object) -> Verdict:
-        if answer is ... or (isinstance(answer, tuple | list) and ... in answer):
+        if answer is ... or (isinstance(answer, tuple | list) and any(part is ... for part in answer)):
             return not_yet("replace the three dots by your answer, then run the cell again.")
         try:
             return function(answer)
