@@ -102,6 +102,7 @@ BRANCHES = [
     ),
     Branch("04-08", "source.rehearsal", HUB_ANSWERS, "first 04: the Hugging Face Hub"),
     Branch("04-10", "token", TOKEN, "first 04: a token was found"),
+    Branch("04-18", "source.rehearsal", HUB_ANSWERS, "first 04: matches the Hub's"),
     Branch("04-18", "not published", "a mirror without checksums", "this Hub lists no checksums"),
     Branch("04-24", "tied", LARGE, "first 04: 2,754,816 parameters"),
     Branch(
