@@ -6,7 +6,6 @@ notebook as far as it came when a cell fails.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from pathlib import Path
@@ -15,7 +14,6 @@ from helpers import artifacts
 from helpers.errors import InputError
 
 FOLDER = artifacts.ROOT / "notebooks"
-AWAKE = 10  # seconds between two questions that keep a kernel awake
 MAIN = ["00", "04", "05", "06", "07"]  # the main job: all of it at once, then download, convert, run, publish
 
 
@@ -53,30 +51,10 @@ def execute(path: Path, environment: dict[str, str], seconds_a_cell: int = 7200)
             on_cell_executed=lambda cell, cell_index, execute_reply: bar.update(cell.cell_type == "code"),
         )
         try:
-            asyncio.run(_awake(client, {**os.environ, **environment}))
+            client.execute(env={**os.environ, **environment})
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             return notebook, error
     return notebook, None
-
-
-async def _awake(client, environment: dict[str, str]) -> None:
-    """Run the client, and send its kernel a small question from time to time.
-
-    On a busy machine a kernel of ipykernel 6 and 7 was seen asleep over a request that had arrived, with both sides
-    waiting for ever. Another message wakes it.
-    """
-
-    async def ask() -> None:
-        while True:
-            await asyncio.sleep(AWAKE)
-            if client.kc is not None:
-                client.kc.kernel_info()
-
-    asking = asyncio.create_task(ask())
-    try:
-        await client.async_execute(env=environment)
-    finally:
-        asking.cancel()
 
 
 def clean(notebook) -> None:

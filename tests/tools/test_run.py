@@ -1,6 +1,5 @@
 """Notebooks are found, run, cleaned and stamped."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -85,20 +84,3 @@ def test_a_cell_that_never_ends_is_a_failed_notebook(tmp_path):
 def test_command_line_errors_are_one_sentence_not_a_traceback():
     done = subprocess.run([sys.executable, "-m", "tools.run", "77"], cwd=artifacts.ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "no notebook 77" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_kernel_that_sleeps_over_a_request_is_woken(monkeypatch):
-    """Without it a notebook was seen to stand still for ever on a busy machine."""
-
-    class Asleep:
-        kc = None
-
-        async def async_execute(self, env: dict) -> None:
-            self.kc, self.woken = self, asyncio.Event()
-            await asyncio.wait_for(self.woken.wait(), 10)
-
-        def kernel_info(self) -> None:
-            self.woken.set()
-
-    monkeypatch.setattr(execute, "AWAKE", 0.01)
-    asyncio.run(execute._awake(Asleep(), {}))

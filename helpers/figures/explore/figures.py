@@ -20,7 +20,10 @@ BITS = {"F16": 16.0, "Q8_0": 8.5, "Q4_K_M": 4.85}
 def bits(number: float = 0.1, format: str = "fp16", names: Sequence[str] = SHOWN) -> Explorable:
     """Any number in any format: what is stored, bits that flip when they are clicked, and the neighbours."""
     if unknown := {*names, format} - {*SHOWN}:
-        raise InputError(f"There is no format {', '.join(sorted(unknown))} here. Choose from {', '.join(SHOWN)}.")
+        raise InputError(
+            f"There is no format {', '.join(sorted(unknown))} here. The figure knows those of notebook 01. Choose from "
+            f"{', '.join(SHOWN)}."
+        )
     lines = [
         f"{FORMATS[name].title:9s} {FORMATS[name].bits(number):34s} {float(FORMATS[name].round(number)):.9g}"
         for name in names
