@@ -70,8 +70,9 @@ def run(path: Path, folder: Path, neighbours: int = 0, cores: int | None = None,
     environment = {"COURSE_MODEL": "smollm2", "COURSE_HUB": "rehearsal", "COURSE_ARTIFACTS": str(folder)}
     environment |= {"GOMP_SPINCOUNT": str(spins)}
     inherited = {name: value for name, value in os.environ.items() if name not in machine.CHOICES}
-    options = {"cwd": artifacts.ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile("w+"))  # a pipe that nobody reads meanwhile could fill
+        options = {"cwd": artifacts.ROOT, "stdout": log, "stderr": log}
         for _ in range(neighbours):
             busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
             stack.callback(busy.kill)
@@ -84,7 +85,8 @@ def run(path: Path, folder: Path, neighbours: int = 0, cores: int | None = None,
             most = max(most, held(process))
             time.sleep(0.25)
         seconds = time.monotonic() - started
-        said = process.stderr.read()
+        log.seek(0)
+        said = log.read()
     if process.returncode:
         raise RuntimeError(f"{path.name}: {said[-2000:]}")
     return Run(seconds, most)

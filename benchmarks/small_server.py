@@ -30,10 +30,16 @@ def rows() -> Iterator[Row]:
     except OSError as error:
         print(f"  left out: {CGROUPS} cannot be used ({error.strerror})")
         return
+    try:
+        yield from _within(group)
+    finally:
+        group.rmdir()
+
+
+def _within(group: Path) -> Iterator[Row]:
     for path in execute.find(os.environ.get("NOTEBOOKS", "all").split()):
         with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
             found = run(path, Path(folder), cores=1, group=group)
         name = path.name[:2]
         yield Row(GROUP, f"{name} the first time", found.seconds, "s")
         yield Row(GROUP, f"{name} memory", found.memory / 1e9, "GB", note="budget: 4 GB")
-    group.rmdir()

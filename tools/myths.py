@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from helpers import artifacts
+from helpers.errors import InputError
 from tools.claims import CLAIMS, SOURCES, Claim
 
 PAGE = artifacts.ROOT / "docs" / "myths.md"
@@ -25,7 +26,7 @@ These are slips of people who know the field, and easy to make; that is why a ce
 
 
 def page() -> str:
-    """Return the page; raises StopIteration if a claim's words stand in no section of its notebook."""
+    """Return the page; raises InputError if a claim's words stand in no section of its notebook."""
     counts = Counter(claim.verdict for claim in CLAIMS)
     text = [HEAD.format(**counts)]
     for number in sorted({claim.notebook for claim in CLAIMS}):
@@ -58,7 +59,10 @@ def section_of(claim: Claim, cells: list[dict]) -> str:
                 return heading
         if squeezed(claim.stands) in squeezed(printed(cell)):
             return heading
-    raise StopIteration(f"{claim.stands!r} stands nowhere in notebook {claim.notebook}")
+    raise InputError(
+        f"{claim.stands!r} stands nowhere in notebook {claim.notebook}. The table of claims quotes it. Correct "
+        "`stands` in tools/claims.py, or the notebook."
+    )
 
 
 def printed(cell: dict) -> str:

@@ -17,26 +17,6 @@ if TYPE_CHECKING:
 PARTS = {"codes": BLUE, "high bits": SKY, "scales": VERMILION, "minima": ORANGE, "scale of scales": PURPLE}
 
 
-def block_bytes(data: np.ndarray, labels: list[str], parts: list[str], title: str) -> Figure:
-    """Draw the bytes of one block as squares in file order: value in hex, what it belongs to, its label."""
-    from matplotlib.patches import Rectangle
-
-    per_row = 9
-    rows = -(-len(data) // per_row)
-    figure, axes = new_figure(title, height=0.9 + 0.75 * rows)
-    for i, (byte, label, part) in enumerate(zip(data, labels, parts, strict=True)):
-        x, y = i % per_row, -(i // per_row) * 1.25
-        axes.add_patch(Rectangle((x, y), 0.94, 1, facecolor=PARTS[part], alpha=0.9, edgecolor="white"))
-        ink = "white" if part in ("codes", "scales") else "black"
-        axes.text(
-            x + 0.47, y + 0.68, f"{byte:02x}", ha="center", va="center", color=ink, fontsize=11, family="monospace"
-        )
-        axes.text(x + 0.47, y + 0.25, label, ha="center", va="center", color=ink, fontsize=8)
-    axes.set(xlim=(-0.05, per_row), ylim=(-(rows - 1) * 1.25 - 0.1, 1.1))
-    axes.axis("off")
-    return figure
-
-
 def bit_budget(budgets: dict[str, dict[str, float]], title: str) -> Figure:
     """Stacked bars: of the bits per weight of each type, how many are codes and how many are scales."""
     figure, axes = new_figure(title, height=1.2 + 0.34 * len(budgets))

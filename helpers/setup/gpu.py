@@ -18,10 +18,10 @@ from pathlib import Path
 from helpers import machine
 from helpers.errors import InstallError
 from helpers.setup import pip
+from helpers.setup.llama_wheel import LLAMA
 from helpers.setup.packages import pin
 
 VARIABLE = "COURSE_GPU"
-LLAMA = "llama-cpp-python"
 INDEX = "https://abetlen.github.io/llama-cpp-python/whl/{build}"
 BUILDS = {(12, 5): "cu125", (12, 4): "cu124"}  # the newest first; there is none for 12.6 to 12.9
 OLDEST = (6, 0)  # compute capability: what these builds carry code for (P100 has 6.0, T4 has 7.5)

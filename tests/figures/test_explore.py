@@ -3,6 +3,7 @@
 import json
 import re
 
+import gguf
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
@@ -10,7 +11,7 @@ from browser import CHROMIUM, Browser
 from helpers.errors import InputError
 from helpers.figures import explore
 from helpers.figures.explore.page import LARGEST
-from helpers.numbers import blocks, integers
+from helpers.numbers import blocks, ggml, integers
 from helpers.numbers.formats import FORMATS
 from helpers.pipeline import convert
 
@@ -305,6 +306,42 @@ def test_the_header_under_the_microscope_is_that_of_the_file(story_f16):
             assert whole[field["at"] : field["at"] + 8 + len(name)] == len(name).to_bytes(8, "little") + name
     ends = [field["at"] + field["bytes"] for field in seen["fields"]]
     assert ends[:-1] == [field["at"] for field in seen["fields"]][1:], "field after field, no byte between"
+
+
+@pytest.mark.parametrize("kind", ["Q1_0", "TQ2_0", "NVFP4", "IQ4_NL", "BF16"])
+def test_types_that_few_programs_know_are_looked_at_too(kind, tmp_path):
+    """gguf-py knows the size of Q1_0 and cannot read it back; nothing else may stop for that."""
+    rows = ggml.quantize(np.ones((2, 256), np.float32), kind)
+    writer = gguf.GGUFWriter(tmp_path / "rare.gguf", "llama")
+    writer.add_block_count(1)
+    writer.add_tensor("blk.0.attn_q.weight", rows, raw_dtype=gguf.GGMLQuantizationType[kind])
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        write()
+    writer.close()
+    (seen,) = explore.microscope(tmp_path / "rare.gguf").data["files"]
+    assert [each["name"] for each in seen["types"]] == [kind]
+    assert [bool(block["values"]) for block in seen["blocks"]] == ([] if kind == "BF16" else [kind != "Q1_0"])
+
+
+def test_a_damaged_file_is_refused_in_a_sentence(story_f16, tmp_path):
+    (tmp_path / "cut.gguf").write_bytes(story_f16.read_bytes()[:5000])
+    with pytest.raises(InputError, match="Make or download it again"):
+        explore.microscope(tmp_path / "cut.gguf")
+
+
+@NEEDS_A_BROWSER
+def test_two_files_of_one_name_are_told_apart(browser, story_f16, tmp_path):
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / story_f16.name
+    twin.write_bytes(convert.requantize(story_f16, "Q4_K_M").read_bytes())
+    page = f"<!doctype html><meta charset=utf-8><body>{explore.microscope(story_f16, twin)._repr_html_()}"
+    (tmp_path / "page.html").write_text(page)
+    browser.open((tmp_path / "page.html").as_uri())
+    said = []
+    for i in (0, 1):
+        browser.ask(f"{ROOT}.shadowRoot.querySelectorAll('button')[{i}].click()")
+        said.append(told(browser))
+    assert f"{story_f16.stat().st_size:,}" in said[0] and f"{twin.stat().st_size:,}" in said[1]
 
 
 def test_totals_are_those_of_the_file(story_f16):

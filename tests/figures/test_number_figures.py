@@ -146,12 +146,6 @@ class TestQuantize:
 
 
 class TestBlocks:
-    def test_block_bytes(self):
-        data = np.arange(18, dtype=np.uint8) * 13
-        figure = block_figures.block_bytes(data, [f"l{i}" for i in range(18)], ["scales"] * 2 + ["codes"] * 16, "title")
-        found = texts(figure.axes[0])
-        assert [int(text, 16) for text in found[::2]] == data.tolist() and found[1::2] == [f"l{i}" for i in range(18)]
-
     def test_bit_budget(self):
         (axes,) = block_figures.bit_budget(
             {"Q8_0": {"codes": 8, "scales": 0.5}, "Q4_0": {"codes": 4, "scales": 0.5}}, "t"

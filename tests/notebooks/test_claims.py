@@ -1,5 +1,6 @@
 """The table of claims is sound: verdicts follow from numbers, notebooks say the words, every quote has a source."""
 
+import dataclasses
 import functools
 import re
 
@@ -7,6 +8,7 @@ import nbformat
 import pytest
 
 from helpers import artifacts
+from helpers.errors import InputError
 from tools import myths
 from tools.claims import CLAIMS, SOURCES, allowed
 
@@ -77,6 +79,13 @@ def test_sources_can_be_found(letter):
 def test_the_page_of_myths_is_that_of_the_table():
     """docs/myths.md is generated; `python -m tools.myths` makes it."""
     assert myths.PAGE.read_text() == myths.page()
+
+
+def test_words_that_stand_nowhere_are_named():
+    with pytest.raises(InputError, match="'no such words' stands nowhere in notebook 01"):
+        myths.section_of(
+            dataclasses.replace(CLAIMS[0], stands="no such words"), [{"source": "# 1", "cell_type": "code"}]
+        )
 
 
 def test_parts_one_and_two_name_no_article():

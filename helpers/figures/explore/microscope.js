@@ -5,8 +5,8 @@ function build(live, data) {
   const files = data.files, body = make("div"), tabs = ["header", "tensors", "blocks", ...(files.length > 1 ? ["compare"] : [])];
   let tab = "header", file = files[0];
   const show = { header, tensors, blocks, compare };
-  if (files.length > 1) live.append(choice(files.map((each) => each.name), files.map((each) => each.name), file.name, (name) => {
-    file = files.find((each) => each.name === name);
+  if (files.length > 1) live.append(choice(files.map((_, i) => i), files.map((each) => each.name), 0, (i) => {
+    file = files[i]; // two files may have one name
     show[tab]();
   }));
   live.append(choice(tabs, tabs, tab, (name) => show[(tab = name)]()), body);
@@ -55,7 +55,7 @@ function build(live, data) {
       const bytes = block.hex.match(/../g).map((pair) => parseInt(pair, 16)), known = ["Q8_0", "Q4_0", "Q4_K"].includes(block.type);
       const fields = known ? layout(block.type) : bytes.map(() => ["faint", `a byte of ${block.type}`]), about = make("div", { class: "told" });
       const grid = make("div", { class: "bytes" }, ...bytes.map((byte, i) => make("span", { style: `--kind: var(--${fields[i][0]})`, tabindex: 0, title: fields[i][1], onmouseenter: () => (about.textContent = fields[i][1]), onfocus: () => (about.textContent = fields[i][1]) }, hex(byte))));
-      const told = `${block.type}, the first block of ${block.tensor}: ${bytes.length} bytes for ${block.weights} weights. Read back: ${block.values.map((value) => number(value, 3)).join(", ")} …`;
+      const told = `${block.type}, the first block of ${block.tensor}: ${bytes.length} bytes for ${block.weights} weights. ${block.values.length ? `Read back: ${block.values.map((value) => number(value, 3)).join(", ")} …` : "gguf-py cannot read this type back."}`;
       return make("div", {}, make("div", { class: "told" }, told), grid, about);
     });
     body.replaceChildren(...parts);

@@ -84,8 +84,10 @@ def _blocks(path: Path) -> list[dict]:
         if kind.name in found or weights == 1:
             continue
         raw = tensor.data.reshape(-1)[:n_bytes].view("uint8")
-        values = gguf.dequantize(raw, kind)[:SAMPLES]
-        sample = [float(f"{value:.4g}") for value in values]
+        try:
+            sample = [float(f"{value:.4g}") for value in gguf.dequantize(raw, kind)[:SAMPLES]]
+        except NotImplementedError:  # a type that gguf-py knows by its size only, such as Q1_0
+            sample = []
         found[kind.name] = {"type": kind.name, "tensor": tensor.name, "hex": raw.tobytes().hex(), "weights": weights}
         found[kind.name]["values"] = sample
     return list(found.values())
