@@ -1,5 +1,7 @@
 """Functions defined in notebooks 01 to 03 are taken out of them and compared with helpers and references."""
 
+import math
+
 import gguf
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def test_round_to_equals_the_helper(name):
 
 
 def test_memory_of_a_model():
-    space = functions("01", PARAMETERS={"m": 1e9}, SHAPES={"m": (10, 2, 64)})
+    space = functions("01", math=math, PARAMETERS={"m": 1e9}, SHAPES={"m": (10, 2, 64)})
     assert space["needed"]("m", 16, tokens=1000) == pytest.approx(2 + 2 * 10 * 2 * 64 * 1000 * 2 / 1e9 + 1)
     assert space["cards"](24.0, 24) == "1 × 24 GB" and space["cards"](24.1, 24) == "2 × 24 GB"
 

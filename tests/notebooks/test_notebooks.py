@@ -139,7 +139,7 @@ class TestEveryNotebook:
 
     def test_exercises_are_graded_and_one_designs(self, path):
         if path.name[:2] < "08":
-            grades = re.findall(r"\*\*Exercise \d \((easy|middle|hard)(: design)?\)\.\*\*", text_of(path))
+            grades = re.findall(r"\*\*Exercise \d \((easy|medium|hard)(: design)?\)\.\*\*", text_of(path))
             assert len(grades) == len(solutions(path)) and sum(bool(design) for _, design in grades) == 1
             assert all(grade == "hard" for grade, design in grades if design)
 

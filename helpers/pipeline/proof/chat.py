@@ -97,8 +97,10 @@ def compare_ends(tokenizer: PreTrainedTokenizerBase | str, file: Summary, vocabu
         shown = [" ".join(tokenizer.convert_ids_to_tokens(ids)) or "nothing" for ids in (expected, added)]
         remedy = "Set add_bos_token in tokenizer_config.json as the model was trained, and convert again."
         return Row(ENDS, FAILED, f"a text begins with {shown[0]} in transformers, with {shown[1]} in the file", remedy)
-    begin = f"begins with {vocabulary.text(vocabulary.begin)}" if added else "gets no beginning"
-    return Row(ENDS, PASSED, f"on both sides a text {begin} and no end is added")
+    if not added:
+        return Row(ENDS, PASSED, "neither side adds a beginning or an end to a text")
+    begin = vocabulary.text(vocabulary.begin)
+    return Row(ENDS, PASSED, f"on both sides a text begins with {begin}, and has no end added")
 
 
 def render_checkpoint(tokenizer: PreTrainedTokenizerBase, messages: list[dict]) -> str | None:
