@@ -65,14 +65,19 @@ def inputs_of(model: PreTrainedModel, tokens: np.ndarray) -> dict[str, torch.Ten
     return {name: moments.clone() for name, moments in seen.items()}
 
 
-def masked(model: PreTrainedModel, mask: Callable[[str, torch.Tensor], torch.Tensor]) -> PreTrainedModel:
-    """Return a copy whose matrices are multiplied by mask(name, w), w as (outputs, inputs). It is no smaller."""
+def changed(model: PreTrainedModel, change: Callable[[str, torch.Tensor], torch.Tensor]) -> PreTrainedModel:
+    """Return a copy whose matrices went through change(name, w), w as (outputs, inputs)."""
     copied = copy.deepcopy(model)
     with torch.no_grad():
         for name, module in matrices(copied).items():
-            keep = mask(name, weight(module))
-            module.weight.mul_(keep.T if type(module).__name__ == "Conv1D" else keep)
+            new = change(name, weight(module))
+            module.weight.copy_(new.T if type(module).__name__ == "Conv1D" else new)
     return copied
+
+
+def masked(model: PreTrainedModel, mask: Callable[[str, torch.Tensor], torch.Tensor]) -> PreTrainedModel:
+    """Return a copy whose matrices are multiplied by mask(name, w), w as (outputs, inputs). It is no smaller."""
+    return changed(model, lambda name, w: w * mask(name, w))
 
 
 def factorize(

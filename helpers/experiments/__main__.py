@@ -1,9 +1,9 @@
 """One command for all long sweeps whose results ship under data/.
 
 python -m helpers.experiments                            # all tasks not finished in artifacts/sweep, on all cores
-python -m helpers.experiments limits                     # of one: limits, healed, students or shapes
+python -m helpers.experiments grid                       # of one: `--help` lists them
 python -m helpers.experiments --dask tcp://host:8786     # the same on a Dask cluster
-python -m helpers.experiments limits --collect           # write data/limits.json from the finished tasks
+python -m helpers.experiments grid --collect             # write data/grid.json from the finished tasks
 """
 
 import argparse
@@ -12,9 +12,10 @@ from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import CourseError
-from helpers.experiments import healing, limits, shapes, students, sweep
+from helpers.experiments import grid, healing, limits, methods, precision, recipes, shapes, students, sweep
 
-EXPERIMENTS = {module.RESULTS.stem: module for module in (limits, healing, students, shapes)}
+MODULES = (recipes, grid, precision, methods, limits, healing, students, shapes)
+EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}
 
 
 def main() -> int:

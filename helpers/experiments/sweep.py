@@ -1,17 +1,23 @@
 """Run many independent trainings: one file for each task, so that a sweep can be stopped and taken up again.
 
-A task is a dataclass with a `name` and a method `measure`. `limits`, `healing`, `students` and `shapes` have the tasks;
-`python -m helpers.experiments` runs them.
+A task is a dataclass with a `name` and a method `measure`. The other modules of this room have the tasks;
+`python -m helpers.experiments` runs them. A file in data/ holds the results and what they were made with:
+
+    {"made": ["commit 1a2b3c4, Python 3.11.7, torch 2.13.0, …"], "results": [{…, "seconds": 33.5, "made": 0}, …]}
 """
 
 import contextlib
 import json
+import platform
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
+import transformers
 
 from helpers import artifacts
 from helpers.errors import InputError
@@ -24,18 +30,28 @@ PATIENCE = 10  # seconds that a cluster may take to answer
 def run(task, folder: Path) -> dict:
     """Run one task, write its result to a file in `folder`, and return it; one that is there already is reused.
 
-    The result holds the task's fields, what it measured, and the seconds it took on one thread.
+    The result holds the task's fields, what it measured, the seconds it took on one thread, and what made it.
     """
     path = folder / f"{task.name}.json"
     if path.exists():
         return json.loads(path.read_text())
     with _one_thread():  # the tasks are the parallelism
         started = time.monotonic()
-        result = {**asdict(task), **task.measure(), "seconds": round(time.monotonic() - started, 1)}
+        result = {**asdict(task), **task.measure(), "seconds": round(time.monotonic() - started, 1), "made": made()}
     folder.mkdir(parents=True, exist_ok=True)
     with artifacts.making(path) as temporary:
         temporary.write_text(json.dumps(result))
     return result
+
+
+def made() -> str:
+    """Return what results are made with here: the course's commit, versions, and the kind of processor."""
+    answer = subprocess.run(
+        ["git", "-C", artifacts.ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    commit = answer.stdout.strip() if answer.returncode == 0 else "unknown"
+    versions = ", ".join(f"{package.__name__} {package.__version__}" for package in (np, torch, transformers))
+    return f"commit {commit}, Python {platform.python_version()}, {versions}, {platform.machine()}"
 
 
 @contextlib.contextmanager
@@ -81,10 +97,11 @@ def collect(folder: Path, path: Path, tasks: Sequence) -> list[dict]:
             f"stopped or never run. Run `{COMMAND}`, which goes on where it stopped."
         )
     results = [json.loads((folder / f"{task.name}.json").read_text()) for task in tasks]
-    lines = ",\n".join(json.dumps(result) for result in results)
+    ways = list(dict.fromkeys(result.get("made", "unknown") for result in results))
+    lines = ",\n".join(json.dumps(result | {"made": ways.index(result.get("made", "unknown"))}) for result in results)
     with artifacts.making(path) as temporary:
-        temporary.write_text(f"[\n{lines}\n]\n")
-    return results
+        temporary.write_text(f'{{"made": {json.dumps(ways, indent=1)},\n"results": [\n{lines}\n]}}\n')
+    return shipped(path)
 
 
 def shipped(path: Path) -> list[dict]:
@@ -94,4 +111,4 @@ def shipped(path: Path) -> list[dict]:
             f"{path.name} is missing. It holds the results of a sweep, hours of training. Take it from the "
             f"repository, or make it: `{COMMAND} {path.stem}`, then `{COMMAND} {path.stem} --collect`."
         )
-    return json.loads(path.read_text())
+    return json.loads(path.read_text())["results"]

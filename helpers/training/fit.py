@@ -13,17 +13,27 @@ from helpers.setup import gpu
 from helpers.training import stories
 from helpers.training.corpus import CONTEXT
 
+SCHEDULES = ("cosine", "constant", "wsd")
+STABLE = 0.8  # the share of the steps for which `wsd` stays at its peak
+
 
 def learning_rate(step: int, steps: int, peak: float, schedule: str = "cosine", warmup: int = 50) -> float:
-    """Return the learning rate at `step`: linear warm-up, then cosine to a hundredth, or constant."""
-    if schedule not in ("cosine", "constant"):
+    """Return the learning rate at `step`: linear warm-up, then cosine to a hundredth, constant, or `wsd`.
+
+    wsd (warm-up, stable, decay): constant for four fifths of all steps, then a straight line to a hundredth.
+    """
+    if schedule not in SCHEDULES:
         raise InputError(
-            f"Unknown schedule {schedule!r}. The learning rate can fall or stay. Use 'cosine' or 'constant'."
+            f"Unknown schedule {schedule!r}. The learning rate can fall all the time, at the end, or stay. "
+            f"Use one of {', '.join(map(repr, SCHEDULES))}."
         )
     if step < warmup:
         return peak * (step + 1) / warmup
     if schedule == "constant":
         return peak
+    if schedule == "wsd":
+        left = (steps - step) / (steps - STABLE * steps)
+        return peak * min(1.0, max(0.01, left))
     done = (step - warmup) / max(1, steps - warmup)
     return peak * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
@@ -38,17 +48,23 @@ def fit(
     objective: Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor] | None = None,
     warmup: int = 50,
     after_step: Callable[[int], None] | None = None,
+    weight_decay: float = 0.0,
 ) -> list[float]:
     """Train `model` in place with AdamW for `steps` batches (each: sequences × tokens); return the losses.
 
     objective(model, tokens) is the loss to minimize; None is the cross-entropy of the next token. Parameters
-    that need no gradient stay as they are. after_step(n) is called when n steps are done. Computed on a GPU, if the
-    setup cell asked for one: then the losses agree with ours to some digits, not to the last.
+    that need no gradient stay as they are. after_step(n) is called when n steps are done. weight_decay pulls matrices
+    towards 0, not vectors. Computed on a GPU, if the setup cell asked for one: then the losses agree with ours to some
+    digits, not to the last.
     """
     from tqdm.auto import tqdm
 
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=peak_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=peak_rate, betas=(0.9, 0.95), fused=True)
     losses = []
     model.train()
     with (

@@ -1,6 +1,7 @@
 """LLaMAs with random weights: of any small shape, and with layers that are called more than once."""
 
 import copy
+from dataclasses import asdict, dataclass
 
 import torch
 from torch.nn import ModuleList
@@ -66,6 +67,30 @@ def unshare_layers(model: LlamaForCausalLM) -> LlamaForCausalLM:
     return copied
 
 
-def tiny(seed: int) -> LlamaForCausalLM:
+@dataclass(frozen=True)
+class Shape:
+    """A shape of LLaMA; each width is a multiple of 32, so that blocks and groups fit into its rows."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    ffn: int
+
+    def model(self, seed: int) -> LlamaForCausalLM:
+        """Return a model with random weights of the usual standard deviation, 0.02."""
+        return small_llama(**asdict(self), seed=seed, initializer_range=0.02)
+
+
+SHAPES = {
+    "32 wide": Shape(32, 2, 2, 1, 96),
+    "64 wide": Shape(64, 2, 4, 2, 192),
+    "128 wide": Shape(128, 3, 4, 2, 320),
+    "192 wide": Shape(192, 2, 6, 2, 512),
+}
+
+
+def tiny(seed: int, initializer_range: float = 0.05) -> LlamaForCausalLM:
     """Return the model of the sweep: 100,080 parameters, two layers, 48 wide, the vocabulary of `story`."""
-    return small_llama(hidden=48, layers=2, heads=4, kv_heads=2, ffn=128, seed=seed, initializer_range=0.05)
+    shape = {"hidden": 48, "layers": 2, "heads": 4, "kv_heads": 2, "ffn": 128}
+    return small_llama(**shape, seed=seed, initializer_range=initializer_range)

@@ -1,6 +1,7 @@
 """Fake quantization in PyTorch: matrices rounded per row, once after training or in every forward pass of it."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch.nn.utils import parametrize
@@ -17,6 +18,19 @@ def round_rows(weight: torch.Tensor, bits: int) -> torch.Tensor:
     return (weight / scale).round() * scale
 
 
+def round_groups(weight: torch.Tensor, bits: int, group: int) -> torch.Tensor:
+    """Fake quantization, affine: 2^bits levels from the smallest to the largest of each `group` neighbours in a row.
+
+    A row that is no multiple of `group` ends with a shorter one. Scale and minimum stay in floats.
+    """
+    parts = []
+    for part in weight.split(group, dim=1):
+        low, high = part.amin(dim=1, keepdim=True), part.amax(dim=1, keepdim=True)
+        scale = (high - low).clamp(min=1e-30) / (2**bits - 1)
+        parts.append(((part - low) / scale).round() * scale + low)
+    return torch.cat(parts, dim=1)
+
+
 def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
     """Return a copy whose attention and FFN matrices went through `round_rows`; embeddings stay."""
     copied = copy.deepcopy(model)
@@ -28,16 +42,25 @@ def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
 
 
 def fake_quantize(model: LlamaForCausalLM, bits: int) -> None:
-    """Make every attention and FFN matrix pass through `round_rows` on its way into each forward pass.
+    """Make every attention and FFN matrix pass through `round_rows` on its way into each forward pass."""
+    fake_quantize_by(model, lambda weight: lambda changed: round_rows(changed, bits))
+
+
+def fake_quantize_by(model: LlamaForCausalLM, rounder: Callable[[torch.Tensor], Callable]) -> None:
+    """Make every attention and FFN matrix pass through rounder(weight as it is now) in each forward pass.
 
     There is one copy of the weights, in floats; the optimizer moves it. Rounding is flat almost everywhere,
     so its gradient is replaced by that of the identity: the straight-through estimator (arXiv 1308.3432).
     """
 
     class FakeQuantize(torch.nn.Module):
+        def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]):
+            super().__init__()
+            self.function = function
+
         def forward(self, weight: torch.Tensor) -> torch.Tensor:
-            return weight + (round_rows(weight, bits) - weight).detach()
+            return weight + (self.function(weight) - weight).detach()
 
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
-            parametrize.register_parametrization(module, "weight", FakeQuantize())
+            parametrize.register_parametrization(module, "weight", FakeQuantize(rounder(module.weight.detach())))

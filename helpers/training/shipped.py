@@ -1,7 +1,11 @@
-"""The models that ship under `data/`: `story`, and three tiny ones; loaded here, and trained again from nothing.
+"""The models that ship under `data/`: `story`, three tiny and three small ones; loaded here, and trained again.
 
     python -m helpers.training.shipped story    # retrains data/story, about an hour on 2 cores
     python -m helpers.training.shipped tiny     # retrains data/tiny-0 to tiny-2.safetensors
+    python -m helpers.training.shipped small    # retrains data/small-0 to small-2.safetensors, an hour of one core
+
+The small ones are trained as usual (first weights of 0.02, weight decay 0.1), `story` and the tiny ones from large first
+weights without decay: what that does to rounding is a lesson of notebook 10.
 
 They are transformers' own `LlamaForCausalLM`, so whatever is trained here saves to the Hugging Face layout and goes
 through llama.cpp's converter like any other checkpoint.
@@ -25,8 +29,9 @@ from helpers.training.fit import fit, mean_loss, recall
 from helpers.training.rounding import rounded_copy
 
 DATA = artifacts.ROOT / "data"
-TINY_SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2)
 TINY_TOKENS = 3_000_000
+SMALL, SMALL_TOKENS, SMALL_RATE, SMALL_DECAY = "128 wide", 6_000_000, 4e-3, 0.1
 
 
 def story() -> LlamaForCausalLM:
@@ -36,14 +41,23 @@ def story() -> LlamaForCausalLM:
 
 def tiny(seed: int) -> LlamaForCausalLM:
     """Return the shipped tiny model of a seed, trained on 3 million tokens; raises InputError if there is none."""
-    path = DATA / f"tiny-{seed}.safetensors"
+    return _loaded(llama.tiny(seed), "tiny", seed)
+
+
+def small(seed: int) -> LlamaForCausalLM:
+    """Return the shipped small model of a seed, 648,064 parameters; raises InputError if there is none."""
+    return _loaded(llama.SHAPES[SMALL].model(seed), "small", seed)
+
+
+def _loaded(model: LlamaForCausalLM, kind: str, seed: int) -> LlamaForCausalLM:
+    path = DATA / f"{kind}-{seed}.safetensors"
     if not path.exists():
         raise InputError(
-            f"There is no {path.name}. Models are shipped for the seeds {', '.join(map(str, TINY_SEEDS))}. "
-            "Take one of these, or make them again: `python -m helpers.training.shipped tiny`."
+            f"There is no {path.name}. Models are shipped for the seeds {', '.join(map(str, SEEDS))}. "
+            f"Take one of these, or make them again: `python -m helpers.training.shipped {kind}`."
         )
-    model = llama.tiny(seed)
-    model.load_state_dict(load_file(path), strict=False)  # the tied head is stored once
+    weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    model.load_state_dict(weights, strict=False)  # the tied head is stored once
     model.tie_weights()
     return model.eval()
 
@@ -88,9 +102,19 @@ def train_tiny(seed: int, tokens: int = TINY_TOKENS) -> LlamaForCausalLM:
     return model
 
 
-def save_tiny(model: LlamaForCausalLM, path: Path) -> None:
-    """Write the weights of a tiny model; the output head, which is the embedding, is left out."""
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+def train_small(seed: int) -> LlamaForCausalLM:
+    """Train the small model of a seed from nothing and return it."""
+    model = llama.SHAPES[SMALL].model(seed)
+    batches = corpus.seed_batches(corpus.story_tokenizer(), seed)
+    fit(model, batches, SMALL_TOKENS // (BATCH * CONTEXT), SMALL_RATE, weight_decay=SMALL_DECAY)
+    return model
+
+
+def save(model: LlamaForCausalLM, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write the weights of a model; the output head, which is the embedding, is left out."""
+    state = {
+        name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items() if name != "lm_head.weight"
+    }
     with artifacts.making(path) as temporary:
         save_file(state, temporary)
 
@@ -133,7 +157,7 @@ machine in their last digits.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Retrain the models that ship under data/.")
-    parser.add_argument("which", choices=("story", "tiny"))
+    parser.add_argument("which", choices=("story", "tiny", "small"))
     parser.add_argument("--folder", type=Path, default=STORY_FOLDER, help="where to put story")
     parser.add_argument("--steps", type=int, default=2400, help="training steps of story in each round")
     given = parser.parse_args()
@@ -141,8 +165,11 @@ def main() -> None:
         print(json.dumps(train_story(given.folder, given.steps), indent=2))
         return
     torch.set_num_threads(1)  # as the shipped ones were trained: sums depend on the number of threads
-    for seed in TINY_SEEDS:
-        save_tiny(train_tiny(seed), DATA / f"tiny-{seed}.safetensors")
+    for seed in SEEDS:
+        if given.which == "tiny":
+            save(train_tiny(seed), DATA / f"tiny-{seed}.safetensors")
+        elif not (path := DATA / f"small-{seed}.safetensors").exists():  # an hour: go on where it stopped
+            save(train_small(seed), path, torch.float16)
 
 
 if __name__ == "__main__":

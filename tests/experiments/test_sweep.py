@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from notebook_functions import functions
 
 from helpers import artifacts
 from helpers.errors import InputError
-from helpers.experiments import limits, sweep
+from helpers.experiments import grid, limits, precision, recipes, sweep
+from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
 SHORT = [limits.Task(4096, "cosine", 0), limits.Task(4096, "constant", 1), limits.Task(4096, "cosine", 0, bits=2)]
@@ -30,7 +32,7 @@ class Quick:
 
 
 def without_time(results):
-    return [{key: value for key, value in result.items() if key != "seconds"} for result in results]
+    return [{key: value for key, value in result.items() if key not in ("seconds", "made")} for result in results]
 
 
 def test_tasks_are_named_apart_and_cover_the_plan():
@@ -88,6 +90,85 @@ def test_collecting_says_what_is_missing(tmp_path):
     assert sweep.collect(tmp_path, tmp_path / "all.json", tasks) == sweep.shipped(tmp_path / "all.json")
     with pytest.raises(InputError, match=r"none.json is missing.*helpers.experiments none"):
         sweep.shipped(tmp_path / "none.json")
+
+
+def test_collected_results_say_what_made_them(tmp_path):
+    for task, way in (("one", "here"), ("two", "there"), ("three", "here")):
+        made = {"name": task, "threads": 1, "seconds": 0.1, "made": way}
+        (tmp_path / f"{task}.json").write_text(json.dumps(made))
+    tasks = [Quick("one"), Quick("two"), Quick("three")]
+    found = sweep.collect(tmp_path, tmp_path / "all.json", tasks)
+    stored = json.loads((tmp_path / "all.json").read_text())
+    assert stored["made"] == ["here", "there"] and [row["made"] for row in found] == [0, 1, 0]
+    way = sweep.run(Quick("four"), tmp_path)["made"]
+    assert re.match(r"commit \w+, Python [\d.]+, numpy \S+, torch \S+, transformers \S+, \w+$", way)
+
+
+def test_the_grid_has_sizes_texts_and_seeds_and_pilots_that_chose_its_rates():
+    tasks = grid.tasks()
+    assert len({task.name for task in tasks}) == len(tasks)
+    for shape in llama.SHAPES:
+        cells = {(task.tokens, task.seed) for task in tasks if (task.shape, task.rate) == (shape, grid.RATES[shape])}
+        assert cells >= set(itertools.product(grid.TOKENS, sweep.SEEDS)) and len(grid.TOKENS) >= 4
+        rates = {task.rate for task in tasks if (task.shape, task.tokens, task.seed) == (shape, 1_000_000, 0)}
+        assert rates == set(grid.PILOTS)
+    assert len(llama.SHAPES) >= 4 and tasks[0].tokens == min(grid.TOKENS)
+
+
+def test_a_training_of_the_grid():
+    found = grid.Training("32 wide", 4096, 0, 8e-3).measure()
+    assert found["matrices"] == 24_576 and found["parameters"] == 57_504 and 5 < found["loss"] < 7.5
+    for way in ("row", "group"):
+        assert set(found["rounded"][way]) == {str(bits) for bits in grid.BITS}
+        assert abs(found["rounded"][way]["8"] - found["loss"]) < 0.01
+
+
+def test_recipes_look_along_the_way(monkeypatch):
+    tasks = recipes.tasks()
+    assert len({task.name for task in tasks}) == len(tasks) == 36
+    monkeypatch.setattr(recipes, "STEPS", 6)
+    monkeypatch.setattr(recipes, "LOOKS", 3)
+    monkeypatch.setattr(
+        corpus, "held_out_tokens", lambda tokenizer, count, whole=corpus.held_out_tokens: whole(tokenizer, 8)
+    )
+    looks = recipes.Recipe(0.1, 0.1, "wsd", 0).measure()["looks"]
+    assert [look["step"] for look in looks] == [2, 4, 6]
+    assert looks[0]["loss"] > looks[-1]["loss"] and looks[0]["averaged"]["loss"] > looks[0]["loss"] - 0.05
+    assert set(looks[0]["added"]) == {"2", "3", "4"} and 1.5 < looks[0]["peaks"] < 4
+
+
+def test_precisions(monkeypatch):
+    tasks = precision.tasks()
+    assert len({task.name for task in tasks}) == len(tasks) == 3 * len(precision.PRECISIONS)
+    monkeypatch.setattr(precision, "TOKENS", 20 * 2048)
+    found = precision.LowPrecision("NVFP4, stochastic and Hadamard", 0).measure()
+    assert found["loss"] < 7 and len(found["curve"]) == 1 and found["gradients"] == "nvfp4" and found["hadamard"]
+
+
+def test_methods_on_equal_terms(monkeypatch):
+    tasks = equal_terms.tasks()
+    assert [task.name for task in tasks[:2]] == ["methods-tiny-0", "methods-tiny-1"] and len(tasks) == 6
+    assert {(form.symmetric, form.group) for form in equal_terms.FORMATS} == set(
+        itertools.product((True, False), (None, 64))
+    )
+    monkeypatch.setattr(equal_terms, "STEPS", 10)
+    monkeypatch.setattr(equal_terms, "FORMATS", equal_terms.FORMATS[2:3])
+    found = equal_terms.Methods("tiny", 0).measure()
+    (row,) = found["formats"]
+    assert (row["bits"], row["symmetric"], row["group"]) == (2, False, None) and 2.4 < row["width"] < 2.6
+    assert set(row["added"]) == {*equal_terms.METHODS, equal_terms.TRAINED, *equal_terms.CONTROLS}
+    assert row["added"]["GPTQ, clipped"] < row["added"]["RTN"]
+
+
+def test_training_through_a_format_keeps_its_share_of_the_range():
+    w = torch.randn(16, 64, generator=torch.Generator().manual_seed(0)) ** 3
+    form = equal_terms.Format(3, True, 64)
+    rounded = equal_terms.rounder(form, w)
+    assert torch.allclose(rounded(w), equal_terms.METHODS["RTN, clipped"](w, None, form))
+    assert torch.allclose(rounded(2 * w), 2 * rounded(w), atol=1e-5), "the range follows the weights"
+    wider = w.clone()
+    wider[0] *= 3
+    assert torch.equal(rounded(wider)[1:], rounded(w)[1:]) and len(rounded(wider)[0].unique()) <= 7
 
 
 def test_shipped_results_are_complete_and_grow_with_the_text():

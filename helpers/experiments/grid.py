@@ -1,0 +1,82 @@
+"""Where quantization ends (notebook 10): LLaMAs of four sizes, trained on four amounts of text, then rounded.
+
+They are trained as usual: first weights of standard deviation 0.02, weight decay 0.1, a cosine. `recipes` has what
+other ways to train do to the damage.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from transformers import LlamaForCausalLM
+
+from helpers import artifacts
+from helpers.compression import compress
+from helpers.experiments import sweep
+from helpers.experiments.sweep import SEEDS
+from helpers.training import corpus, llama
+from helpers.training.corpus import BATCH, CONTEXT
+from helpers.training.fit import fit, mean_loss
+from helpers.training.rounding import round_groups, rounded_copy
+
+RESULTS = artifacts.ROOT / "data" / "grid.json"
+BITS = (2, 3, 4, 5, 6, 8)
+TOKENS = (400_000, 1_000_000, 2_500_000, 6_000_000)
+GROUP = 32  # weights that share a scale and a minimum in the finer way to round
+DECAY = 0.1
+
+
+PILOTS = (2e-3, 4e-3, 8e-3)  # peaks of the learning rate, tried at a million tokens; the best of each shape:
+RATES = {"32 wide": 8e-3, "64 wide": 8e-3, "128 wide": 4e-3, "192 wide": 4e-3}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model of the grid."""
+
+    shape: str
+    tokens: int
+    seed: int
+    rate: float
+
+    @property
+    def name(self) -> str:
+        return f"grid-{self.shape.replace(' ', '-')}-{self.tokens}-{self.rate}-{self.seed}"
+
+    def measure(self) -> dict:
+        """Train; return the held-out loss in FP32, after rounding every matrix per row and in groups, by bits, and
+        how many numbers the matrices and the whole model hold. The embedding stays as it is.
+        """
+        model, tokenizer = llama.SHAPES[self.shape].model(self.seed), corpus.story_tokenizer()
+        steps = self.tokens // (BATCH * CONTEXT)
+        batches = corpus.seed_batches(tokenizer, self.seed)
+        fit(model, batches, steps, self.rate, progress=False, weight_decay=DECAY)
+        held_out = corpus.held_out_tokens(tokenizer, 300)
+        rounded = {
+            "row": {str(b): round(mean_loss(rounded_copy(model, b), held_out), 5) for b in BITS},
+            "group": {str(b): round(mean_loss(in_groups(model, b), held_out), 5) for b in BITS},
+        }
+        matrices = sum(module.weight.numel() for module in compress.matrices(model).values())
+        measured = {"loss": round(mean_loss(model, held_out), 5), "rounded": rounded}
+        return measured | {"matrices": matrices, "parameters": model.num_parameters()}
+
+
+def in_groups(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
+    """Return a copy whose matrices have 2^bits levels in each group of GROUP weights (`round_groups`)."""
+
+    def change(_: str, w: torch.Tensor) -> torch.Tensor:
+        return round_groups(w, bits, GROUP)
+
+    return compress.changed(model, change)
+
+
+def tasks() -> list[Training]:
+    """Return every task of the grid, and the pilots that chose the rates; short ones first."""
+    grid = [Training(*case, RATES[case[0]]) for case in itertools.product(llama.SHAPES, TOKENS, SEEDS)]
+    pilots = [Training(shape, 1_000_000, 0, rate) for shape, rate in itertools.product(llama.SHAPES, PILOTS)]
+    return sorted(dict.fromkeys([*pilots, *grid]), key=lambda task: (task.tokens, llama.SHAPES[task.shape].hidden))
+
+
+def results() -> list[dict]:
+    """Return the shipped results; raises InputError if the file is missing."""
+    return sweep.shipped(RESULTS)
