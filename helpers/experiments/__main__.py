@@ -31,9 +31,12 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}. Choose from {', '.join(EXPERIMENTS)}.")
     chosen = [EXPERIMENTS[name] for name in given.names or EXPERIMENTS]
     try:
+        for experiment in chosen:
+            sweep.unpack(experiment.RESULTS, given.folder, experiment.tasks())
         if given.collect:
             for experiment in chosen:
-                sweep.collect(given.folder, experiment.RESULTS, experiment.tasks())
+                rows = sweep.collect(given.folder, experiment.RESULTS, experiment.tasks())
+                print(f"{experiment.RESULTS.name}: {len(rows)} of {len(experiment.tasks())} tasks")
         else:
             tasks = [task for experiment in chosen for task in experiment.tasks()]
             sweep.run_all(tasks, given.folder, given.jobs, given.dask)

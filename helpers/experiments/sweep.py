@@ -89,19 +89,31 @@ def run_all(tasks: Sequence, folder: Path, jobs: int = -1, dask: str | None = No
 
 
 def collect(folder: Path, path: Path, tasks: Sequence) -> list[dict]:
-    """Write the results of all tasks into one file and return them; raises InputError if some are missing."""
-    missing = [task.name for task in tasks if not (folder / f"{task.name}.json").exists()]
-    if missing:
+    """Write the results of all finished tasks into one file and return them; raises InputError if there are none."""
+    files = [file for task in tasks if (file := folder / f"{task.name}.json").exists()]
+    if not files:
         raise InputError(
-            f"{len(missing)} of {len(tasks)} tasks are not finished: {', '.join(missing[:4])} … The sweep was "
-            f"stopped or never run. Run `{COMMAND}`, which goes on where it stopped."
+            f"None of the {len(tasks)} tasks of {path.stem} is finished: {tasks[0].name} … The sweep was never run "
+            f"here. Run `{COMMAND} {path.stem}`, which goes on where it stopped."
         )
-    results = [json.loads((folder / f"{task.name}.json").read_text()) for task in tasks]
-    ways = list(dict.fromkeys(result.get("made", "unknown") for result in results))
-    lines = ",\n".join(json.dumps(result | {"made": ways.index(result.get("made", "unknown"))}) for result in results)
+    results = [json.loads(file.read_text()) for file in files]
+    ways = list(dict.fromkeys(result["made"] for result in results))
+    lines = ",\n".join(json.dumps(result | {"made": ways.index(result["made"])}) for result in results)
     with artifacts.making(path) as temporary:
         temporary.write_text(f'{{"made": {json.dumps(ways, indent=1)},\n"results": [\n{lines}\n]}}\n')
     return shipped(path)
+
+
+def unpack(path: Path, folder: Path, tasks: Sequence) -> None:
+    """Write what `collect` has put into a file as one file for each task again, so that none is run twice anywhere."""
+    stored = json.loads(path.read_text()) if path.exists() else {"made": [], "results": []}
+    folder.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        fields = asdict(task)
+        found = (row for row in stored["results"] if all(row.get(name, ...) == fields[name] for name in fields))
+        if (row := next(found, None)) and not (file := folder / f"{task.name}.json").exists():
+            with artifacts.making(file) as temporary:
+                temporary.write_text(json.dumps(row | {"made": stored["made"][row["made"]]}))
 
 
 def shipped(path: Path) -> list[dict]:

@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ from notebook_functions import functions
 
 from helpers import artifacts
 from helpers.errors import InputError
-from helpers.experiments import grid, limits, precision, recipes, sweep
+from helpers.experiments import __main__ as experiments
+from helpers.experiments import grid, healing, limits, precision, recipes, sweep
 from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
@@ -80,14 +80,19 @@ def test_no_cluster_at_the_address(tmp_path, monkeypatch):
         sweep.run_all(SHORT, tmp_path, dask="tcp://127.0.0.1:1")
 
 
-def test_collecting_says_what_is_missing(tmp_path):
+def test_what_is_finished_can_be_collected_and_taken_up_elsewhere(tmp_path):
     tasks = [Quick("one"), Quick("two"), Quick("three")]
+    with pytest.raises(InputError, match=r"None of the 3 tasks of all is finished: one"):
+        sweep.collect(tmp_path, tmp_path / "all.json", tasks)
     for task in tasks[:2]:
         sweep.run(task, tmp_path)
-    with pytest.raises(InputError, match=r"1 of 3 tasks are not finished: three"):
-        sweep.collect(tmp_path, tmp_path / "all.json", tasks)
-    sweep.run(tasks[2], tmp_path)
-    assert sweep.collect(tmp_path, tmp_path / "all.json", tasks) == sweep.shipped(tmp_path / "all.json")
+    first = sweep.collect(tmp_path, tmp_path / "all.json", tasks)
+    assert [row["name"] for row in first] == ["one", "two"]
+    sweep.unpack(tmp_path / "all.json", tmp_path / "elsewhere", tasks)
+    assert sorted(path.name for path in (tmp_path / "elsewhere").glob("*.json")) == ["one.json", "two.json"]
+    sweep.run(tasks[2], tmp_path / "elsewhere")
+    again = sweep.collect(tmp_path / "elsewhere", tmp_path / "all.json", tasks)
+    assert again[:2] == first and sweep.shipped(tmp_path / "all.json") == again and len(again) == 3
     with pytest.raises(InputError, match=r"none.json is missing.*helpers.experiments none"):
         sweep.shipped(tmp_path / "none.json")
 
@@ -243,8 +248,14 @@ def test_hqq_beats_plain_affine_rounding_on_its_own_norm(methods, bits):
     assert max(len(np.unique(row)) for row in methods["hqq"](w, bits).numpy()) <= 2**bits
 
 
-def test_the_command_says_what_is_missing_without_a_traceback(tmp_path):
-    command = [sys.executable, "-m", "helpers.experiments", "limits", "--collect", "--folder", str(tmp_path)]
-    done = subprocess.run(command, cwd=artifacts.ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "36 of 36 tasks are not finished" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_the_command_takes_up_what_is_shipped_and_says_how_much_that_is(tmp_path, monkeypatch, capsys):
+    before = healing.RESULTS.read_text()
+    command = ["experiments", "healed", "--collect", "--folder", str(tmp_path / "tasks")]
+    monkeypatch.setattr(sys, "argv", command)
+    assert experiments.main() == 0 and healing.RESULTS.read_text() == before
+    assert f"healed.json: {len(healing.tasks())} of {len(healing.tasks())} tasks" in capsys.readouterr().out
+    monkeypatch.setattr(healing, "RESULTS", tmp_path / "healed.json")
+    monkeypatch.setattr(sys, "argv", [*command[:-1], str(tmp_path / "empty")])
+    assert experiments.main() == 1
+    told = capsys.readouterr().err
+    assert "None of the 20 tasks of healed is finished" in told and "Traceback" not in told
