@@ -39,6 +39,15 @@ NAMES = ("bits", "affine", "blocks", "super-block", "roofline", "microscope")
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_jupyterlab_leaves_of_one_that_was_not_run_can_be_read(figures, name):
+    """It takes scripts and drawings out, as its sanitizer does, and leaves text: lines must stay lines."""
+    left = re.sub(r"<(script|svg|style).*?</\1>", "", figures[name]._repr_html_(), flags=re.S)
+    (text,) = re.findall(r"<pre[^>]*>(.*?)</pre>", left, re.S)
+    assert text.count("\n") >= 2 and text.endswith("(Run the cell to play with it.)")
+    assert set(re.findall(r"</?(\w+)", left)) == {"div", "pre"}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_small_and_of_their_own(figures, name):
     html = figures[name]._repr_html_()
     assert len(html.encode()) < LARGEST
@@ -197,7 +206,7 @@ class TestUse:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_without_scripts_and_on_paper_there_is_a_still_picture(self, show, browser, name):
-        seen = "document.querySelector('.explorable > svg').checkVisibility()"
+        seen = "document.querySelector('.explorable > pre').checkVisibility()"
         show(name)
         assert not browser.ask(seen)
         browser.call("Emulation.setEmulatedMedia", media="print")

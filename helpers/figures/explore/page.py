@@ -19,7 +19,7 @@ class Explorable:
 
     name: str
     data: dict
-    still: str  # SVG
+    still: str  # HTML
     alt: str
 
     def _repr_html_(self) -> str:
@@ -42,12 +42,10 @@ def _packed(script: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
-def still(lines: list[str], width: int = 640, row: int = 18) -> str:
-    """Return lines of text as an SVG of their own colour on any background."""
-    texts = "".join(
-        f'<text x="8" y="{row * (i + 1)}" xml:space="preserve">{html.escape(line)}</text>'
-        for i, line in enumerate(lines)
-    )
-    box = f'viewBox="0 0 {width} {row * len(lines) + 8}" style="max-width:{width}px;width:100%"'
-    look = 'fill="currentColor" font-family="monospace" font-size="12"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {box} {look}>{texts}</svg>'
+def still(lines: list[str]) -> str:
+    """Return lines of text as a picture that stands even where scripts, drawings and addresses of pictures are cut out.
+
+    JupyterLab does that to a notebook which has not been run on this machine, until the cell is run.
+    """
+    text = "\n".join(html.escape(line) for line in [*lines, "(Run the cell to play with it.)"])
+    return f'<pre style="font-size: 12px; line-height: 1.5; overflow-x: auto">{text}</pre>'
