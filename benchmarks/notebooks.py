@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.report import Row
+from benchmarks.report import BUSY, Row
 from helpers import artifacts, machine
 from tools import execute
 
@@ -74,7 +74,7 @@ def run(path: Path, folder: Path, neighbours: int = 0, cores: int | None = None,
         log = stack.enter_context(tempfile.TemporaryFile("w+"))  # a pipe that nobody reads meanwhile could fill
         options = {"cwd": artifacts.ROOT, "stdout": log, "stderr": log}
         for _ in range(neighbours):
-            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", BUSY, str(os.getpid())]))
             stack.callback(busy.kill)
         command = [sys.executable, "-c", RUN, str(path), *([str(cores)] if cores else [])]
         started, most = time.monotonic(), 0

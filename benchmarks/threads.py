@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from benchmarks.report import Row
+from benchmarks.report import BUSY, Row
 from helpers import artifacts, machine
 from helpers.pipeline import catalogue, convert
 
@@ -105,7 +106,7 @@ def measure(
             stack.callback(process.kill)
             return process
 
-        busy = [start(sys.executable, "-c", "while True: pass") for _ in range(neighbours)]
+        busy = [start(sys.executable, "-c", BUSY, str(os.getpid())) for _ in range(neighbours)]
         writing = [start(*command) for _ in range(generators)]
         for process in writing:
             if process.stdout.readline() != "ready\n":

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from benchmarks import __main__ as benchmarks
@@ -43,6 +44,21 @@ def test_our_own_memory_is_not_counted_as_that_of_the_process():
     ours = bytearray(300_000_000)
     ours[::4096] = b"x" * len(ours[::4096])
     assert report.measured("pass")["GB"] < 0.1 and len(ours) == 300_000_000
+
+
+def test_a_busy_program_ends_with_the_benchmark_that_was_killed():
+    """Two that had been left behind took half of a machine for half an hour, and nobody saw it."""
+    program = (
+        "import os, subprocess, sys, time\nfrom benchmarks.report import BUSY\n"
+        "child = subprocess.Popen([sys.executable, '-c', BUSY, str(os.getpid())])\n"
+        "print(child.pid, flush=True)\ntime.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=artifacts.ROOT, stdout=subprocess.PIPE, text=True)
+    busy = psutil.Process(int(parent.stdout.readline()))
+    assert busy.is_running()
+    parent.kill()
+    parent.wait()
+    busy.wait(20)
 
 
 def test_a_failure_in_the_process_is_not_swallowed():

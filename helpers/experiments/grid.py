@@ -26,7 +26,7 @@ GROUP = 32  # weights that share a scale and a minimum in the finer way to round
 DECAY = 0.1
 
 
-PILOTS = (2e-3, 4e-3, 8e-3)  # peaks of the learning rate, tried at a million tokens; the best of each shape:
+PILOTS = (2e-3, 4e-3, 8e-3, 1.6e-2)  # peaks of the learning rate, tried at a million tokens; the best of each shape:
 RATES = {"32 wide": 8e-3, "64 wide": 8e-3, "128 wide": 4e-3, "192 wide": 4e-3}
 
 
