@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from helpers import artifacts
 from helpers.experiments import grid, sweep
 from helpers.experiments.sweep import SEEDS
-from helpers.training import corpus, llama
+from helpers.training import corpus, llama, shipped
 from helpers.training.corpus import BATCH, CONTEXT
 from helpers.training.fit import fit, mean_loss
 from helpers.training.lowprecision import Precision, train_in
@@ -48,7 +48,7 @@ class LowPrecision:
         train_in(model, PRECISIONS[self.precision])
         batches = corpus.seed_batches(tokenizer, self.seed)
         steps = TOKENS // (BATCH * CONTEXT)
-        losses = fit(model, batches, steps, grid.RATES[SHAPE], progress=False, weight_decay=grid.DECAY)
+        losses = fit(model, batches, steps, grid.RATES[SHAPE], progress=False, weight_decay=shipped.USUAL_DECAY)
         held_out = corpus.held_out_tokens(tokenizer, 300)
         measured = {"loss": round(mean_loss(model, held_out), 5), "curve": [round(x, 3) for x in losses[19::20]]}
         return measured | asdict(PRECISIONS[self.precision])

@@ -31,7 +31,7 @@ from helpers.training.rounding import rounded_copy
 DATA = artifacts.ROOT / "data"
 SEEDS = (0, 1, 2)
 TINY_TOKENS = 3_000_000
-SMALL, SMALL_TOKENS, SMALL_RATE, SMALL_DECAY = "128 wide", 6_000_000, 4e-3, 0.1
+SMALL, SMALL_TOKENS, SMALL_RATE, USUAL_DECAY = "128 wide", 5_000_000, 8e-3, 0.1
 
 
 def story() -> LlamaForCausalLM:
@@ -102,11 +102,11 @@ def train_tiny(seed: int, tokens: int = TINY_TOKENS) -> LlamaForCausalLM:
     return model
 
 
-def train_small(seed: int) -> LlamaForCausalLM:
-    """Train the small model of a seed from nothing and return it."""
-    model = llama.SHAPES[SMALL].model(seed)
+def train(shape: str, tokens: int, rate: float, seed: int) -> LlamaForCausalLM:
+    """Train a model of one of `llama.SHAPES` from nothing, as usual: a cosine, weight decay 0.1; return it."""
+    model = llama.SHAPES[shape].model(seed)
     batches = corpus.seed_batches(corpus.story_tokenizer(), seed)
-    fit(model, batches, SMALL_TOKENS // (BATCH * CONTEXT), SMALL_RATE, weight_decay=SMALL_DECAY)
+    fit(model, batches, tokens // (BATCH * CONTEXT), rate, progress=False, weight_decay=USUAL_DECAY)
     return model
 
 
@@ -169,7 +169,7 @@ def main() -> None:
         if given.which == "tiny":
             save(train_tiny(seed), DATA / f"tiny-{seed}.safetensors")
         elif not (path := DATA / f"small-{seed}.safetensors").exists():  # an hour: go on where it stopped
-            save(train_small(seed), path, torch.float16)
+            save(train(SMALL, SMALL_TOKENS, SMALL_RATE, seed), path, torch.float16)
 
 
 if __name__ == "__main__":
