@@ -1,12 +1,16 @@
-"""Pruning: which weights to drop, by magnitude or by Wanda's score, one by one, in N:M groups, or whole neurons.
+"""Pruning: which weights to drop, by magnitude or by Wanda's score, one by one, in N:M groups, or whole parts.
 
-The functions return masks, True where a weight stays. Zeros in a dense matrix save nothing; only `remove_neurons`
-makes a model that is smaller on disk and in every program.
+The first functions return masks, True where a weight stays. Zeros in a dense matrix save nothing. `remove_neurons`,
+`remove_channels` and `remove_layers` make a model that is smaller on disk and in every program; Minitron
+(arXiv 2407.14679) does all three, and trains afterwards with the whole model as teacher.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterable, Iterator
 
 import torch
+from torch.nn.utils import parametrize
 from transformers import LlamaForCausalLM
 
 from helpers.errors import InputError
@@ -72,6 +76,74 @@ def remove_neurons(model: LlamaForCausalLM, ffn: int, scores: list[torch.Tensor]
         gate.out_features = up.out_features = down.in_features = layer.mlp.intermediate_size = ffn
     small.config.intermediate_size = ffn
     return small
+
+
+def remove_layers(model: LlamaForCausalLM, drop: Iterable[int]) -> LlamaForCausalLM:
+    """Return a copy without some layers; raises InputError if none would be left."""
+    small, drop = copy.deepcopy(model), set(drop)
+    kept = [layer for index, layer in enumerate(small.model.layers) if index not in drop]
+    if not kept or not drop <= set(range(len(model.model.layers))):
+        raise InputError(
+            f"Layers {sorted(drop)} cannot be removed of {len(model.model.layers)}, which are numbered from 0. "
+            "At least one has to stay."
+        )
+    for index, layer in enumerate(kept):
+        layer.self_attn.layer_idx = index
+    small.model.layers = torch.nn.ModuleList(kept)
+    small.config.num_hidden_layers = len(kept)
+    return small
+
+
+def remove_channels(model: LlamaForCausalLM, width: int, scores: torch.Tensor) -> LlamaForCausalLM:
+    """Return a narrower copy: the `width` best channels of the residual stream stay, by scores (channels,).
+
+    Everything that reads from the stream or writes into it loses the others; the heads keep their size.
+    """
+    if not 1 <= width <= model.config.hidden_size:
+        raise InputError(f"{width} channels cannot be kept of {model.config.hidden_size}.")
+    small, keep = copy.deepcopy(model), scores.topk(width).indices.sort().values
+    small.config.head_dim = model.model.layers[0].self_attn.head_dim
+
+    def cut(module: torch.nn.Module, dim: int) -> None:
+        module.weight = torch.nn.Parameter(module.weight.detach().index_select(dim, keep).contiguous())
+
+    cut(small.model.embed_tokens, 1)
+    cut(small.model.norm, 0)
+    for layer in small.model.layers:
+        attention, ffn = layer.self_attn, layer.mlp
+        for reader in (attention.q_proj, attention.k_proj, attention.v_proj, ffn.gate_proj, ffn.up_proj):
+            cut(reader, 1)
+            reader.in_features = width
+        for writer in (attention.o_proj, ffn.down_proj):
+            cut(writer, 0)
+            writer.out_features = width
+        cut(layer.input_layernorm, 0)
+        cut(layer.post_attention_layernorm, 0)
+    small.config.hidden_size = small.model.embed_tokens.embedding_dim = small.lm_head.in_features = width
+    small.lm_head.weight = small.model.embed_tokens.weight
+    return small
+
+
+@contextlib.contextmanager
+def zeros_stay(model: torch.nn.Module) -> Iterator[None]:
+    """Inside the block the zeros of every matrix of a model stay zeros, whatever trains it."""
+
+    class Masked(torch.nn.Module):
+        def __init__(self, mask: torch.Tensor):
+            super().__init__()
+            self.register_buffer("mask", mask)
+
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight * self.mask
+
+    linear = [m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n]
+    for module in linear:
+        parametrize.register_parametrization(module, "weight", Masked(module.weight.detach() != 0))
+    try:
+        yield
+    finally:
+        for module in linear:
+            parametrize.remove_parametrizations(module, "weight")
 
 
 def _largest(scores: torch.Tensor, sparsity: float) -> torch.Tensor:

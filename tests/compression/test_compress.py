@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.compression import compress, kronecker, lowrank, prune
 from helpers.errors import InputError
-from helpers.training import corpus, llama, shipped
+from helpers.training import corpus, fit, llama, shipped
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -305,3 +305,53 @@ class TestModels:
         assert len(names) == 2 and compress.weight(model.get_submodule(names[0])).shape == (64, 16)
         compress.kroneckerize(model, names, (2, 2), rank=4)
         assert torch.allclose(model(tokens).logits, before, atol=1e-5), "full rank changes nothing, biases are kept"
+
+
+def test_a_layer_that_is_gone_is_not_computed():
+    model = llama.SHAPES["32 wide"].model(0)
+    ids = torch.arange(20)[None]
+    one = prune.remove_layers(model, [0])
+    assert one.config.num_hidden_layers == len(one.model.layers) == 1 and len(model.model.layers) == 2
+    hidden = model.model.embed_tokens(ids)
+    places = model.model.rotary_emb(hidden, torch.arange(20)[None])
+    expected = model.model.layers[1](hidden, position_embeddings=places, attention_mask=None)
+    expected = model.lm_head(model.model.norm(expected[0] if isinstance(expected, tuple) else expected))
+    found = one(ids, use_cache=False).logits
+    assert found.shape == expected.shape and torch.allclose(found[:, 0], expected[:, 0], atol=1e-5)
+    for drop in ([0, 1], [2]):
+        with pytest.raises(InputError, match="cannot be removed of 2"):
+            prune.remove_layers(model, drop)
+
+
+def test_channels_that_are_always_zero_can_go():
+    """Half of the channels hold nothing: without them the model says the same, but for the norm's mean."""
+    model = llama.SHAPES["64 wide"].model(0)
+    keep = torch.arange(64) % 2 == 0
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, ~keep] = 0
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight[~keep] = 0
+            layer.mlp.down_proj.weight[~keep] = 0
+    small = prune.remove_channels(model, 32, keep.float())
+    assert small.config.hidden_size == 32 and small.lm_head.weight is small.model.embed_tokens.weight
+    behind = [(layer.input_layernorm, layer.post_attention_layernorm) for layer in small.model.layers]
+    for norm in [small.model.norm, *itertools.chain(*behind)]:
+        norm.weight.data *= 2**0.5  # the mean of squares is over half as many channels now
+        norm.variance_epsilon *= 2
+    ids = torch.arange(30)[None]
+    assert torch.allclose(small(ids).logits, model(ids).logits, atol=1e-4)
+    with pytest.raises(InputError, match="65 channels cannot be kept of 64"):
+        prune.remove_channels(model, 65, keep.float())
+
+
+def test_zeros_stay_zeros_while_a_model_is_trained():
+    model = llama.SHAPES["32 wide"].model(0)
+    pruned = compress.masked(model, lambda _, w: prune.magnitude(w, 0.6))
+    masks = {name: module.weight.detach() != 0 for name, module in compress.matrices(pruned).items()}
+    batches = corpus.seed_batches(corpus.story_tokenizer(), 0)
+    with prune.zeros_stay(pruned):
+        fit.fit(pruned, batches, 5, 1e-2, progress=False, warmup=1)
+    for name, module in compress.matrices(pruned).items():
+        assert not hasattr(module, "parametrizations")
+        assert torch.equal(module.weight.detach() != 0, masks[name]), name
+    assert not torch.equal(pruned.model.layers[0].mlp.up_proj.weight, model.model.layers[0].mlp.up_proj.weight)

@@ -14,7 +14,7 @@ from notebook_functions import functions
 from helpers import artifacts
 from helpers.errors import InputError
 from helpers.experiments import __main__ as experiments
-from helpers.experiments import grid, healing, limits, precision, recipes, sweep
+from helpers.experiments import grid, healing, limits, precision, pruning, recipes, sweep
 from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
@@ -99,7 +99,7 @@ def test_what_is_finished_can_be_collected_and_taken_up_elsewhere(tmp_path):
 
 def test_collected_results_say_what_made_them(tmp_path):
     for task, way in (("one", "here"), ("two", "there"), ("three", "here")):
-        made = {"name": task, "threads": 1, "seconds": 0.1, "made": way}
+        made = {"task": task, "name": task, "threads": 1, "seconds": 0.1, "made": way}
         (tmp_path / f"{task}.json").write_text(json.dumps(made))
     tasks = [Quick("one"), Quick("two"), Quick("three")]
     found = sweep.collect(tmp_path, tmp_path / "all.json", tasks)
@@ -163,6 +163,24 @@ def test_methods_on_equal_terms(monkeypatch):
     assert (row["bits"], row["symmetric"], row["group"]) == (2, False, None) and 2.4 < row["width"] < 2.6
     assert set(row["added"]) == {*equal_terms.METHODS, equal_terms.TRAINED, *equal_terms.CONTROLS}
     assert row["added"]["GPTQ, clipped"] < row["added"]["RTN"]
+
+
+def test_pruning_in_rounds_and_the_scan(monkeypatch):
+    tasks = pruning.tasks()
+    assert len({task.name for task in tasks}) == len(tasks) == 3 * (1 + len(pruning.WAYS))
+    monkeypatch.setattr(shipped, "small", lambda seed: shipped.small_shape().model(seed))
+    monkeypatch.setattr(pruning, "STEPS", 4)
+    few = corpus.held_out_tokens(corpus.story_tokenizer(), 8)
+    monkeypatch.setattr(corpus, "held_out_tokens", lambda tokenizer, count: few)
+    found = {way: pruning.Pruning(way, 0).measure() for way in ("nothing", "Wanda, 75 %, in four rounds", "2:4")}
+    matrices = 516_096
+    assert found["nothing"]["zeros"] == 0 and found["2:4"]["zeros"] == matrices // 2
+    assert abs(found["Wanda, 75 %, in four rounds"]["zeros"] / matrices - 0.75) < 0.01
+    assert all(abs(each["whole"] - each["four_bits"]) < 1 for each in found.values())
+    smaller = {way: pruning.Pruning(way, 0).measure()["parameters"] for way in list(pruning.WAYS)[-3:]}
+    assert smaller["half of the channels"] < 0.55 * 648_064 < smaller["one layer of three"] < 648_064
+    scan = pruning.Scan(0).measure()
+    assert len(scan["layers"]) == 3 and len(scan["matrices"]) == 21
 
 
 def test_training_through_a_format_keeps_its_share_of_the_range():

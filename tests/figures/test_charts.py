@@ -1,7 +1,10 @@
 """The charts that several rooms share are tested by their data."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.figures import charts, style
 
@@ -62,3 +65,18 @@ def test_stacks_lie_end_to_end_in_the_order_of_their_colours():
     placed = [(bar.get_y() + 0.4, bar.get_x(), bar.get_width()) for bar in axes.patches]
     assert placed == pytest.approx(np.array([(0, 0, 3), (1, 0, 4), (1, 4, 1), (1, 5, 2)]))
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["codes", "scales", "other"]
+
+
+def test_a_stored_picture_has_few_bytes_and_the_drawn_colours():
+    """256 colours are enough, also for bands that lie over one another."""
+    x = np.linspace(0, 1, 40)
+    lines = {f"line {i}": (np.sin(x * i), np.sin(x * i) - 0.1, np.sin(x * i) + 0.1) for i in range(1, 6)}
+    figure = charts.curves(x, lines, ("x", "y"), "Five lines with bands", log="")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    stored, _ = figure._repr_png_()
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) for data in (drawn.getvalue(), stored)
+    )
+    assert before.shape == after.shape and np.abs(before - after).max() <= 16
+    assert len(stored) < 0.5 * len(drawn.getvalue()) and Image.open(io.BytesIO(stored)).mode == "P"
