@@ -64,6 +64,19 @@ def hidden_term(student: Iterable[torch.Tensor], teacher: Iterable[torch.Tensor]
     return sum((s - t).square().mean() for s, t in zip(student, teacher, strict=True)) / len(student)
 
 
+def cosine_term(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Return 1 − cosine of the angle between two last hidden states (batch, tokens, width), averaged over tokens.
+
+    DistilBERT's third loss (arXiv 1910.01108). Raises InputError if the widths differ.
+    """
+    if student.shape != teacher.shape:
+        raise InputError(
+            f"Student and teacher end in states of widths {student.shape[-1]} and {teacher.shape[-1]}, which have no "
+            "angle. This term needs equal widths. Leave it out for another shape."
+        )
+    return 1 - functional.cosine_similarity(student, teacher, dim=-1).mean()
+
+
 def attention_term(student: Iterable[torch.Tensor], teacher: Iterable[torch.Tensor]) -> torch.Tensor:
     """Return the mean KL divergence of attention probabilities, (batch, heads, tokens, tokens) each, in nats."""
     student, teacher = list(student), list(teacher)
@@ -80,9 +93,15 @@ def attention_term(student: Iterable[torch.Tensor], teacher: Iterable[torch.Tens
 
 
 def objective(
-    teacher: LlamaForCausalLM, temperature: float = 1.0, alpha: float = 0.5, hidden: float = 0.0, attention: float = 0.0
+    teacher: LlamaForCausalLM,
+    temperature: float = 1.0,
+    alpha: float = 0.5,
+    hidden: float = 0.0,
+    attention: float = 0.0,
+    cosine: float = 0.0,
 ) -> Callable:
-    """Return a loss for `fit.fit`: Hinton's, plus `hidden` and `attention` times the terms of KnGPT-2.
+    """Return a loss for `fit.fit`: Hinton's, plus `hidden` and `attention` times the terms of KnGPT-2, `cosine` times
+    DistilBERT's.
 
     For the attention term both models must have been set to eager attention: the fast kernels keep no probabilities.
     """
@@ -90,7 +109,11 @@ def objective(
     copies = {teacher.device: teacher}  # where a student is trained, the teacher is needed too; the given one stays
 
     def loss(student: LlamaForCausalLM, tokens: torch.Tensor) -> torch.Tensor:
-        wants = {"output_hidden_states": hidden > 0, "output_attentions": attention > 0, "use_cache": False}
+        wants = {
+            "output_hidden_states": hidden > 0 or cosine > 0,
+            "output_attentions": attention > 0,
+            "use_cache": False,
+        }
         if tokens.device not in copies:
             copies[tokens.device] = copy.deepcopy(teacher).to(tokens.device)
         with torch.no_grad():
@@ -101,6 +124,8 @@ def objective(
             total = total + hidden * hidden_term(here.hidden_states, there.hidden_states)
         if attention:
             total = total + attention * attention_term(here.attentions, there.attentions)
+        if cosine:
+            total = total + cosine * cosine_term(here.hidden_states[-1], there.hidden_states[-1])
         return total
 
     return loss

@@ -12,9 +12,21 @@ from pathlib import Path
 
 from helpers import artifacts, machine
 from helpers.errors import CourseError
-from helpers.experiments import grid, healing, limits, methods, precision, pruning, recipes, shapes, students, sweep
+from helpers.experiments import (
+    grid,
+    halves,
+    healing,
+    limits,
+    methods,
+    precision,
+    pruning,
+    recipes,
+    shapes,
+    students,
+    sweep,
+)
 
-MODULES = (recipes, grid, precision, methods, pruning, limits, healing, students, shapes)
+MODULES = (recipes, grid, precision, methods, pruning, halves, limits, healing, students, shapes)
 EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}
 
 

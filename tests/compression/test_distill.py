@@ -181,3 +181,19 @@ class TestTasks:
     def test_missing_results_say_how_to_make_them(self, tmp_path):
         with pytest.raises(InputError, match="helpers.experiments shapes"):
             sweep.shipped(tmp_path / "shapes.json")
+
+
+def test_the_cosine_term_sees_directions_alone():
+    torch.manual_seed(0)
+    states = torch.randn(2, 5, 16)
+    assert float(distill.cosine_term(states, 3 * states)) == pytest.approx(0, abs=1e-6)
+    assert float(distill.cosine_term(states, -states)) == pytest.approx(2, abs=1e-6)
+    turned = torch.zeros(1, 1, 16), torch.zeros(1, 1, 16)
+    turned[0][..., 0], turned[1][..., 1] = 1, 1
+    assert float(distill.cosine_term(*turned)) == pytest.approx(1)
+    with pytest.raises(InputError, match="widths 16 and 8"):
+        distill.cosine_term(states, torch.randn(2, 5, 8))
+    model = llama.tiny(0)
+    tokens = torch.arange(40)[None]
+    plain, angled = (distill.objective(llama.tiny(1), cosine=share)(model, tokens) for share in (0.0, 0.5))
+    assert 0 < float(angled - plain) < 1

@@ -14,7 +14,7 @@ from notebook_functions import functions
 from helpers import artifacts
 from helpers.errors import InputError
 from helpers.experiments import __main__ as experiments
-from helpers.experiments import grid, healing, limits, precision, pruning, recipes, sweep
+from helpers.experiments import grid, halves, healing, limits, precision, pruning, recipes, sweep
 from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
@@ -181,6 +181,21 @@ def test_pruning_in_rounds_and_the_scan(monkeypatch):
     assert smaller["half of the channels"] < 0.55 * 648_064 < smaller["one layer of three"] < 648_064
     scan = pruning.Scan(0).measure()
     assert len(scan["layers"]) == 3 and len(scan["matrices"]) == 21
+
+
+def test_students_from_every_second_layer(monkeypatch):
+    tasks = halves.tasks()
+    assert len({task.name for task in tasks}) == len(tasks) == 12
+    monkeypatch.setattr(halves, "STEPS", 8)
+    few = corpus.held_out_tokens(corpus.story_tokenizer(), 6)
+    monkeypatch.setattr(corpus, "held_out_tokens", lambda tokenizer, count: few)
+    copied, random = (halves.Half(start, True, 1).measure() for start in ("layers", "random"))
+    assert list(copied["losses"]) == ["0", "2", "4", "6", "8"] and copied["parameters"] == random["parameters"]
+    assert copied["losses"]["8"] < random["losses"]["8"], "a head start"
+    assert copied["tokens_per_second"]["student"] > copied["tokens_per_second"]["teacher"]
+    story = shipped.story().model.layers
+    taken = halves.Half("layers", False, 0).student().model.layers
+    assert torch.equal(taken[1].mlp.up_proj.weight, story[2].mlp.up_proj.weight) and len(taken) == 2
 
 
 def test_training_through_a_format_keeps_its_share_of_the_range():
