@@ -109,11 +109,8 @@ def objective(
     copies = {teacher.device: teacher}  # where a student is trained, the teacher is needed too; the given one stays
 
     def loss(student: LlamaForCausalLM, tokens: torch.Tensor) -> torch.Tensor:
-        wants = {
-            "output_hidden_states": hidden > 0 or cosine > 0,
-            "output_attentions": attention > 0,
-            "use_cache": False,
-        }
+        states = hidden > 0 or cosine > 0
+        wants = {"output_hidden_states": states, "output_attentions": attention > 0, "use_cache": False}
         if tokens.device not in copies:
             copies[tokens.device] = copy.deepcopy(teacher).to(tokens.device)
         with torch.no_grad():

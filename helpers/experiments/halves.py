@@ -1,8 +1,8 @@
 """DistilBERT's way (notebook 13): a student from every second layer of its teacher, with and without its third loss.
 
-The teacher is `story`, the students have its layers 0 and 2, or random numbers of the same shape. All read the same text
-for as many steps: half of the loss from the text, half from the teacher's probabilities, with or without the angle
-between the last hidden states (arXiv 1910.01108).
+The teacher is `story`, the students have its layers 0 and 2, or random numbers of the same shape. All read the same
+text for as many steps: half of the loss from the text, half from the teacher's probabilities, with or without the
+angle between the last hidden states (arXiv 1910.01108).
 """
 
 import itertools
