@@ -100,7 +100,8 @@ def remove_channels(model: LlamaForCausalLM, width: int, scores: torch.Tensor) -
     Everything that reads from the stream or writes into it loses the others; the heads keep their size.
     """
     if not 1 <= width <= model.config.hidden_size:
-        raise InputError(f"{width} channels cannot be kept of {model.config.hidden_size}.")
+        most = model.config.hidden_size
+        raise InputError(f"{width} channels cannot be kept of {most}. Choose 1 to {most}.")
     small, keep = copy.deepcopy(model), scores.topk(width).indices.sort().values
     small.config.head_dim = model.model.layers[0].self_attn.head_dim
 
