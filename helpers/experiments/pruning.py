@@ -49,6 +49,7 @@ def wanda(sparsity: float) -> Step:
 
 
 def two_of_four(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """Keep two of every four neighbours, by Wanda's score."""
     norms = norms_of(model)
     return compress.masked(model, lambda name, w: prune.n_of_m(w, norms=norms[name]))
 
