@@ -31,7 +31,7 @@ EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train the tiny models of notebooks 10 and 12 to 14.")
+    parser = argparse.ArgumentParser(description="Train the many small models of notebooks 9 to 14.")
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(EXPERIMENTS))
     parser.add_argument("--folder", type=Path, default=artifacts.folder("sweep"), help="results, one file each")
     parser.add_argument("--jobs", type=int, default=machine.cores())
