@@ -145,12 +145,12 @@ def _ink(colour: tuple) -> str:
 
 def patterns(grid: np.ndarray, title: str) -> Figure:
     """A codebook of patterns as a picture: grid (patterns, 8), the patterns side by side, sorted by their sum."""
-    figure, axes = new_figure(title, height=2.4)
+    figure, axes = new_figure(title, height=2.5)
     ordered = grid[np.argsort(grid.sum(axis=1), kind="stable")]
     axes.imshow(ordered.T, aspect="auto", cmap="Blues", interpolation="nearest", vmin=0)
     axes.set(xlabel=f"{len(grid)} patterns, sorted by their sum", ylabel="weight", yticks=range(8))
     for value, place in zip(np.unique(grid), (0.72, 0.82, 0.92), strict=True):
         colour = axes.images[0].cmap(axes.images[0].norm(value))
         look = {"facecolor": colour, "edgecolor": GREY, "pad": 2}
-        axes.text(place, -0.38, f" {value:g} ", transform=axes.transAxes, fontsize=9, bbox=look, color=_ink(colour))
+        axes.text(place, -0.22, f" {value:g} ", transform=axes.transAxes, fontsize=9, bbox=look, color=_ink(colour))
     return figure
