@@ -14,6 +14,7 @@ from helpers.errors import InputError
 from helpers.pipeline.gguf_file import Summary
 
 ATTENTION = re.compile(r"blk\.(\d+)\.attn_(k|v|qkv|kv_a_mqa|k_b)\.weight")
+CACHE_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")  # llama.cpp's --cache-type-k
 RECURRENT = re.compile(r"blk\.(\d+)\.(ssm_|shortconv\.|time_mix_)")
 
 
@@ -38,6 +39,21 @@ def context_for(file: Summary, n_ctx: int | None) -> int:
             f"positions beyond them. Choose n_ctx between 1 and {trained:,}."
         )
     return int(n_ctx)
+
+
+def stored_as(keys: str, values: str) -> dict:
+    """Return options of `runtime.load` for a cache whose keys and values are stored as these types: F16, Q8_0, Q4_0 …
+
+    llama.cpp wants flash attention where the values are quantized. Raises InputError for a type that it cannot store
+    a cache in; those that it can have blocks of 32, into which a head's size must be cut.
+    """
+    import llama_cpp
+
+    for kind in (keys, values):
+        if kind not in CACHE_TYPES:
+            raise InputError(f"A cache cannot be stored as {kind!r}. Choose one of {', '.join(CACHE_TYPES)}.")
+    names = {"type_k": keys, "type_v": values}
+    return {name: getattr(llama_cpp, f"GGML_TYPE_{kind}") for name, kind in names.items()} | {"flash_attn": True}
 
 
 def kv_cache_bytes(file: Summary, n_ctx: int, bytes_per_value: int = 2) -> int:

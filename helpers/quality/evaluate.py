@@ -59,10 +59,12 @@ def compare(
     candidate: str | Path,
     text: str | Iterable[str],
     threads: int | None = None,
+    opened_with: dict | None = None,
     **options,
 ) -> Comparison:
     """Compare a candidate with a reference (a run, or a GGUF that is run first) on the same windows.
 
+    opened_with: options of `runtime.load` for the candidate, such as a cache in fewer bits (`kv_cache.stored_as`).
     Raises InputError if the vocabularies differ or if the reference was made from another text.
     """
     text = scoring.documents(text)  # read twice
@@ -74,7 +76,7 @@ def compare(
             f"{file.path.name} and {base.name} have different vocabularies. Probabilities of different tokens cannot "
             "be compared one by one. Compare bits per byte instead."
         )
-    with scoring.Scorer(candidate, text, window, most, threads) as model:
+    with scoring.Scorer(candidate, text, window, most, threads, **opened_with or {}) as model:
         if not np.array_equal(model.windows, base.windows):
             raise InputError(
                 f"The reference {base.name} was made from another text. KL divergence compares the same tokens. "

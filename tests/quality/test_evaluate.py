@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from notebook_functions import hand_made
 
 from helpers.errors import InputError
-from helpers.pipeline import catalogue, convert
+from helpers.pipeline import catalogue, convert, kv_cache
 from helpers.quality import evaluate, scoring
 from helpers.training import stories
 
@@ -117,3 +117,20 @@ def test_windows_spread_over_the_text(most, chosen):
 def test_no_window_at_all(most):
     with pytest.raises(InputError, match="At least one window is read"):
         scoring.evenly(np.arange(5)[:, None], most)
+
+
+def test_a_cache_in_fewer_bits_costs_something_and_keys_cost_more_than_values(story_f16):
+    text = list(stories.stories(2, 40))
+    base = scoring.reference(story_f16, text, window=256, most=8)
+    kl = {
+        pair: evaluate.compare(base, story_f16, text, opened_with=kv_cache.stored_as(*pair)).kl
+        for pair in (("F16", "F16"), ("Q8_0", "Q8_0"), ("Q4_0", "F16"), ("F16", "Q4_0"))
+    }
+    assert kl["F16", "F16"] < 1e-5 and kl["Q8_0", "Q8_0"] < 1e-4
+    assert kl["Q4_0", "F16"] > 2 * kl["F16", "Q4_0"] > 2 * kl["Q8_0", "Q8_0"]
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "q8_0", ""])
+def test_types_that_no_cache_has(kind):
+    with pytest.raises(InputError, match="A cache cannot be stored as"):
+        kv_cache.stored_as("F16", kind)
