@@ -7,16 +7,16 @@ other ways to train do to the damage.
 import itertools
 from dataclasses import dataclass
 
-import torch
 from transformers import LlamaForCausalLM
 
 from helpers import artifacts
-from helpers.compression import compress
+from helpers.compression import calibrate, compress
+from helpers.compression.calibrate import Format
 from helpers.experiments import sweep
 from helpers.experiments.sweep import SEEDS
 from helpers.training import corpus, llama, shipped
 from helpers.training.fit import mean_loss
-from helpers.training.rounding import round_groups, rounded_copy
+from helpers.training.rounding import rounded_copy
 
 RESULTS = artifacts.ROOT / "data" / "grid.json"
 BITS = (2, 3, 4, 5, 6, 8)
@@ -62,12 +62,9 @@ class Training:
 
 
 def in_groups(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
-    """Return a copy whose matrices have 2^bits levels in each group of GROUP weights (`round_groups`)."""
-
-    def change(_: str, w: torch.Tensor) -> torch.Tensor:
-        return round_groups(w, bits, GROUP)
-
-    return compress.changed(model, change)
+    """Return a copy whose matrices have 2^bits levels in each group of GROUP weights."""
+    form = Format(bits, symmetric=False, group=GROUP)
+    return compress.changed(model, lambda _, w: calibrate.in_groups(w, form, calibrate.widest))
 
 
 def tasks() -> list[Training]:

@@ -48,10 +48,11 @@ def run(task, folder: Path) -> dict:
 
 def made() -> str:
     """Return what results are made with here: the course's commit, versions, and the kind of processor."""
-    answer = subprocess.run(
-        ["git", "-C", artifacts.ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    )
-    commit = answer.stdout.strip() if answer.returncode == 0 else "unknown"
+    ask = ["git", "-C", artifacts.ROOT, "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git here, or a copy without its history
+        commit = "unknown"
     versions = ", ".join(f"{package.__name__} {package.__version__}" for package in (np, torch, transformers))
     return f"commit {commit}, Python {platform.python_version()}, {versions}, {platform.machine()}"
 

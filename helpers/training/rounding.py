@@ -18,19 +18,6 @@ def round_rows(weight: torch.Tensor, bits: int) -> torch.Tensor:
     return (weight / scale).round() * scale
 
 
-def round_groups(weight: torch.Tensor, bits: int, group: int) -> torch.Tensor:
-    """Fake quantization, affine: 2^bits levels from the smallest to the largest of each `group` neighbours in a row.
-
-    A row that is no multiple of `group` ends with a shorter one. Scale and minimum stay in floats.
-    """
-    parts = []
-    for part in weight.split(group, dim=1):
-        low, high = part.amin(dim=1, keepdim=True), part.amax(dim=1, keepdim=True)
-        scale = (high - low).clamp(min=1e-30) / (2**bits - 1)
-        parts.append(((part - low) / scale).round() * scale + low)
-    return torch.cat(parts, dim=1)
-
-
 def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
     """Return a copy whose attention and FFN matrices went through `round_rows`; embeddings stay."""
     copied = copy.deepcopy(model)

@@ -1,11 +1,11 @@
-"""The models that ship under `data/`: `story`, three tiny and three small ones; loaded here, and trained again.
+"""The models that ship under `data/`: `story` and three tiny ones; loaded here, and trained again from nothing.
 
     python -m helpers.training.shipped story    # retrains data/story, about an hour on 2 cores
     python -m helpers.training.shipped tiny     # retrains data/tiny-0 to tiny-2.safetensors
-    python -m helpers.training.shipped small    # retrains data/small-0 to small-2.safetensors, an hour of one core
+    python -m helpers.training.shipped small    # trains data/small-0 to small-2.safetensors, an hour of one core
 
-The small ones are trained as usual (first weights of 0.02, weight decay 0.1), `story` and the tiny ones from large first
-weights without decay: what that does to rounding is a lesson of notebook 10.
+The small ones do not ship yet; some sweeps want them first. They are trained as usual (first weights of 0.02, weight
+decay 0.1), `story` and the tiny ones from large first weights without decay.
 
 They are transformers' own `LlamaForCausalLM`, so whatever is trained here saves to the Hugging Face layout and goes
 through llama.cpp's converter like any other checkpoint.
@@ -45,7 +45,7 @@ def tiny(seed: int) -> LlamaForCausalLM:
 
 
 def small(seed: int) -> LlamaForCausalLM:
-    """Return the shipped small model of a seed, 648,064 parameters; raises InputError if there is none."""
+    """Return the small model of a seed, 648,064 parameters; raises InputError if it was not made."""
     return _loaded(llama.SHAPES[SMALL].model(seed), "small", seed)
 
 
@@ -58,8 +58,8 @@ def _loaded(model: LlamaForCausalLM, kind: str, seed: int) -> LlamaForCausalLM:
     path = DATA / f"{kind}-{seed}.safetensors"
     if not path.exists():
         raise InputError(
-            f"There is no {path.name}. Models are shipped for the seeds {', '.join(map(str, SEEDS))}. "
-            f"Take one of these, or make them again: `python -m helpers.training.shipped {kind}`."
+            f"There is no {path.name}. The seeds are {', '.join(map(str, SEEDS))}. "
+            f"Take one of these, or make them: `python -m helpers.training.shipped {kind}`."
         )
     weights = {name: tensor.float() for name, tensor in load_file(path).items()}
     model.load_state_dict(weights, strict=False)  # the tied head is stored once

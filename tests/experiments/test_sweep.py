@@ -109,6 +109,15 @@ def test_collected_results_say_what_made_them(tmp_path):
     assert re.match(r"commit \w+, Python [\d.]+, numpy \S+, torch \S+, transformers \S+, \w+$", way)
 
 
+@pytest.mark.parametrize("trouble", ["no git", "no history"])
+def test_results_are_kept_where_the_commit_is_not_known(tmp_path, monkeypatch, trouble):
+    if trouble == "no git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        monkeypatch.setattr(artifacts, "ROOT", tmp_path)
+    assert sweep.made().startswith("commit unknown, Python ")
+
+
 def test_the_grid_has_sizes_texts_and_seeds_and_pilots_that_chose_its_rates():
     tasks = grid.tasks()
     assert len({task.name for task in tasks}) == len(tasks)
