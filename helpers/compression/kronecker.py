@@ -115,6 +115,22 @@ class KroneckerLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
+class KroneckerEmbedding(nn.Module):
+    """A table of vectors as A ⊗ B, with B one row of `columns` numbers: the vector of token i is A[i] ⊗ B.
+
+    table: (tokens, width), which `columns` divides. As in KnGPT-2 and TQCompressor (arXiv 2110.08152, 2401.16367).
+    """
+
+    def __init__(self, table: torch.Tensor, columns: int):
+        super().__init__()
+        a, b = nearest(table, (1, columns), rank=1)
+        self.a, self.b = nn.Parameter(a[0]), nn.Parameter(b[0, 0])
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the vectors (…, width) of token ids (…)."""
+        return (self.a[ids][..., None] * self.b).flatten(-2)
+
+
 @dataclass(frozen=True)
 class Permuted:
     """A found order, in which w[rows][:, columns] is nearer to a product; the relative error after each step."""

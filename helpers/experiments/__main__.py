@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers import artifacts, machine
 from helpers.errors import CourseError
 from helpers.experiments import (
+    designs,
     grid,
     halves,
     healing,
@@ -20,13 +21,17 @@ from helpers.experiments import (
     methods,
     precision,
     pruning,
+    race,
     recipes,
     shapes,
     students,
     sweep,
 )
 
-MODULES = (recipes, grid, precision, methods, pruning, halves, limits, healing, students, shapes)
+MODULES = (
+    *(recipes, methods, grid, precision, pruning, halves, healing, designs, race),
+    *(limits, students, shapes),
+)
 EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}
 
 

@@ -54,8 +54,8 @@ def two_of_four(model: LlamaForCausalLM) -> LlamaForCausalLM:
     return compress.masked(model, lambda name, w: prune.n_of_m(w, norms=norms[name]))
 
 
-def neurons(share: float) -> Step:
-    """Return a step that keeps so many of the neurons that the *whole* model had, by their use."""
+def neurons(count: int) -> Step:
+    """Return a step that keeps so many neurons of each layer, by their use."""
 
     def step(model: LlamaForCausalLM) -> LlamaForCausalLM:
         norms = norms_of(model)
@@ -63,8 +63,7 @@ def neurons(share: float) -> Step:
             layer.mlp.down_proj.weight.detach().norm(dim=0) * norms[f"model.layers.{i}.mlp.down_proj"]
             for i, layer in enumerate(model.model.layers)
         ]
-        whole = shipped.small_shape().ffn
-        return prune.remove_neurons(model, round(share * whole), scores)
+        return prune.remove_neurons(model, count, scores)
 
     return step
 
@@ -91,8 +90,8 @@ WAYS: dict[str, list[Step]] = {  # steps, each followed by its share of the trai
     "Wanda, 75 %": [wanda(0.75)],
     "Wanda, 75 %, in four rounds": [wanda(0.3), wanda(0.5), wanda(0.65), wanda(0.75)],
     "2:4": [two_of_four],
-    "half of the neurons": [neurons(0.5)],
-    "half of the neurons, in four rounds": [neurons(0.87), neurons(0.75), neurons(0.62), neurons(0.5)],
+    "half of the neurons": [neurons(160)],
+    "half of the neurons, in four rounds": [neurons(278), neurons(240), neurons(198), neurons(160)],
     "half of the channels": [channels(64)],
     "one layer of three": [least_needed_layer],
 }

@@ -28,6 +28,21 @@ def rounded_copy(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
     return copied
 
 
+class FakeQuantize(torch.nn.Module):
+    """A parametrization that rounds a tensor with a function on its way into the forward pass.
+
+    Rounding is flat almost everywhere, so its gradient is replaced by that of the identity: the straight-through
+    estimator (arXiv 1308.3432).
+    """
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + (self.function(weight) - weight).detach()
+
+
 def fake_quantize(model: LlamaForCausalLM, bits: int) -> None:
     """Make every attention and FFN matrix pass through `round_rows` on its way into each forward pass."""
     fake_quantize_by(model, lambda weight: lambda changed: round_rows(changed, bits))
@@ -36,18 +51,8 @@ def fake_quantize(model: LlamaForCausalLM, bits: int) -> None:
 def fake_quantize_by(model: LlamaForCausalLM, rounder: Callable[[torch.Tensor], Callable]) -> None:
     """Make every attention and FFN matrix pass through rounder(weight as it is now) in each forward pass.
 
-    There is one copy of the weights, in floats; the optimizer moves it. Rounding is flat almost everywhere,
-    so its gradient is replaced by that of the identity: the straight-through estimator (arXiv 1308.3432).
+    There is one copy of the weights, in floats; the optimizer moves it.
     """
-
-    class FakeQuantize(torch.nn.Module):
-        def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]):
-            super().__init__()
-            self.function = function
-
-        def forward(self, weight: torch.Tensor) -> torch.Tensor:
-            return weight + (self.function(weight) - weight).detach()
-
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
             parametrize.register_parametrization(module, "weight", FakeQuantize(rounder(module.weight.detach())))

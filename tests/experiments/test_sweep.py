@@ -12,9 +12,11 @@ import torch
 from notebook_functions import functions
 
 from helpers import artifacts
+from helpers.compression import compress
+from helpers.compression.kronecker import KroneckerEmbedding, KroneckerLinear
 from helpers.errors import InputError
 from helpers.experiments import __main__ as experiments
-from helpers.experiments import grid, halves, healing, limits, precision, pruning, recipes, sweep
+from helpers.experiments import designs, grid, halves, healing, limits, precision, pruning, race, recipes, sweep
 from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
@@ -207,6 +209,74 @@ def test_students_from_every_second_layer(monkeypatch):
     assert torch.equal(taken[1].mlp.up_proj.weight, story[2].mlp.up_proj.weight) and len(taken) == 2
 
 
+def test_designs_are_equally_large_and_shared_layers_compute_like_different_ones():
+    tasks = designs.tasks()
+    assert len({task.name for task in tasks}) == len(tasks)
+    sizes = {name: designs.sizes(designs.Design(name, 0, 0.0, 0).model()) for name in designs.DESIGNS}
+    different = "8 different layers"
+    for name, size in sizes.items():
+        assert size["matrices"] == 2 * sizes["4 layers, 48 wide"]["matrices"] or name != different
+        assert abs(size["matrices"] / 50_000 - 1) < 0.02 or name == different
+    assert sizes["4 layers, each twice"]["used"] == sizes[different]["used"] > 1.9 * 50_000
+
+
+def test_a_design(monkeypatch):
+    found = designs.Design("4 layers, each twice", 3 * 2048, 8e-3, 0).measure()
+    assert 5 < found["loss"] < 7.5 and found["used"] == 2 * found["matrices"]
+
+
+@pytest.fixture
+def short_race(monkeypatch):
+    monkeypatch.setattr(race, "STEPS", 6)
+    monkeypatch.setattr(race, "PROBES", 4)
+    few = corpus.held_out_tokens(corpus.story_tokenizer(), 6)
+    monkeypatch.setattr(corpus, "held_out_tokens", lambda tokenizer, count: few)
+
+
+@pytest.mark.parametrize("entry", [race.UNTRAINED, "pruned in rounds, 4 bits", "two new layers, not taught, 4 bits"])
+def test_every_entry_of_the_race_has_one_megabyte_and_the_same_operations(short_race, entry):
+    found = race.Race(entry, 1e-3, 1.0, 0).measure()
+    assert 0.95 * race.SIZE < found["bytes"] <= race.SIZE
+    if entry != race.UNTRAINED:
+        budget = 6 * 47.24e9  # 8 operations for each of 2.88 million parameters and 2,048 tokens, a step
+        assert abs(found["operations"] / budget - 1) < 0.15 and found["steps"] >= 6
+
+
+def test_what_is_stored_is_what_was_trained():
+    """After the block the matrices hold few values in each group; Kronecker's factors too, and zeros stay."""
+    model = race.low_rank(llama.small_llama(layers=1))
+    name, layer = next(iter(compress.matrices(model).items()))
+    product = KroneckerLinear(torch.randn(4, 8, 64), torch.randn(4, 2, 2))
+    compress.replace(model, name, product)
+    other, other_layer = next(iter(compress.matrices(model).items()))
+    other_layer.weight.data[:, 0] = 0
+    with race.stored_in(model, race.FOUR):
+        product(torch.randn(3, 128)).sum().backward()
+        assert len(product.a[0, 0].unique()) <= 15 and product.parametrizations.a.original.grad.any()
+    assert len(product.a[0, 0].unique()) <= 15 and len(other_layer.weight[0, :64].unique()) <= 15
+    assert not other_layer.weight[:, 0].any() and dict(race.quantized(model))[other].shape == other_layer.weight.shape
+    assert type(layer) is torch.nn.Linear and race.stored(model, race.FOUR) < race.stored(model, race.EMBEDDING)
+
+
+def test_sparse_matrices_take_a_bit_for_every_weight():
+    model = llama.small_llama(layers=1)
+    whole = race.stored(model, race.FOUR)
+    pruned = pruning.wanda(0.75)(model)
+    weights = sum(matrix.numel() for _, matrix in race.quantized(pruned))
+    assert whole - race.stored(pruned, race.FOUR) == pytest.approx((0.75 * 4 - 1) * weights / 8, rel=0.01)
+
+
+def test_kngpt2_halves_every_second_layer_and_the_embedding_but_not_the_head():
+    model = llama.tiny(0)
+    healing.halve(model, [0, 1], "kngpt2")
+    assert isinstance(model.model.embed_tokens, KroneckerEmbedding)
+    names = [name for name, module in model.named_modules() if isinstance(module, KroneckerLinear)]
+    assert len(names) == 6 and all(name.startswith("model.layers.1.") and "o_proj" not in name for name in names)
+    held = compress.held(model).parameters
+    assert held > 100_080, "the head needs the whole table, so that the model grows"
+    assert healing.Heal("tiny", "KnGPT-2's recipe", 0).name == "heal-tiny-KnGPT-2s_recipe-0"
+
+
 def test_training_through_a_format_keeps_its_share_of_the_range():
     w = torch.randn(16, 64, generator=torch.Generator().manual_seed(0)) ** 3
     form = equal_terms.Format(3, True, 64)
@@ -295,9 +365,9 @@ def test_the_command_takes_up_what_is_shipped_and_says_how_much_that_is(tmp_path
     command = ["experiments", "healed", "--collect", "--folder", str(tmp_path / "tasks")]
     monkeypatch.setattr(sys, "argv", command)
     assert experiments.main() == 0 and healing.RESULTS.read_text() == before
-    assert f"healed.json: {len(healing.tasks())} of {len(healing.tasks())} tasks" in capsys.readouterr().out
+    assert f"healed.json: {len(healing.results())} of {len(healing.tasks())} tasks" in capsys.readouterr().out
     monkeypatch.setattr(healing, "RESULTS", tmp_path / "healed.json")
     monkeypatch.setattr(sys, "argv", [*command[:-1], str(tmp_path / "empty")])
     assert experiments.main() == 1
     told = capsys.readouterr().err
-    assert "None of the 20 tasks of healed is finished" in told and "Traceback" not in told
+    assert f"None of the {len(healing.tasks())} tasks of healed is finished" in told and "Traceback" not in told
