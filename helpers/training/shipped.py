@@ -1,11 +1,11 @@
-"""The models that ship under `data/`: `story` and three tiny ones; loaded here, and trained again from nothing.
+"""The models that ship under `data/`: `story`, three tiny and three small ones; loaded, or trained from nothing.
 
     python -m helpers.training.shipped story    # retrains data/story, about an hour on 2 cores
     python -m helpers.training.shipped tiny     # retrains data/tiny-0 to tiny-2.safetensors
-    python -m helpers.training.shipped small    # trains data/small-0 to small-2.safetensors, an hour of one core
+    python -m helpers.training.shipped small    # makes data/small-0 to small-2.safetensors that are not there
 
-The small ones do not ship yet; some sweeps want them first. They are trained as usual (first weights of 0.02, weight
-decay 0.1), `story` and the tiny ones from large first weights without decay.
+The small ones are trained as usual (first weights of 0.02, weight decay 0.1), `story` and the tiny ones from large
+first weights without decay.
 
 They are transformers' own `LlamaForCausalLM`, so whatever is trained here saves to the Hugging Face layout and goes
 through llama.cpp's converter like any other checkpoint.
@@ -45,7 +45,7 @@ def tiny(seed: int) -> LlamaForCausalLM:
 
 
 def small(seed: int) -> LlamaForCausalLM:
-    """Return the small model of a seed, 648,064 parameters; raises InputError if it was not made."""
+    """Return the small model of a seed, 648,064 parameters; in FP32; raises InputError if there is none."""
     return _loaded(llama.SHAPES[SMALL].model(seed), "small", seed)
 
 
