@@ -14,6 +14,7 @@ from helpers import artifacts, machine
 from helpers.errors import CourseError
 from helpers.experiments import (
     designs,
+    files,
     grid,
     halves,
     healing,
@@ -29,7 +30,7 @@ from helpers.experiments import (
 )
 
 MODULES = (
-    *(recipes, methods, grid, precision, pruning, halves, healing, designs, race),
+    *(recipes, methods, grid, precision, pruning, halves, healing, designs, race, files),
     *(limits, students, shapes),
 )
 EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}

@@ -1,7 +1,7 @@
 """How far is a GGUF from a reference? KL divergence, agreement and recalled facts, with honest intervals.
 
 `scoring` runs one file on a text; here two runs on the same tokens are compared. Tokens of one window depend on each
-other; therefore all intervals take whole windows as the independent unit.
+other; therefore all intervals take whole windows as the independent unit, or whole texts, if they were cut apart.
 """
 
 import math
@@ -43,7 +43,10 @@ class Comparison:
         return math.exp(self.candidate.loss - self.reference.loss)
 
     def interval(self, what: str = "kl") -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of `kl`, `top1` or `loss` (difference to the reference), by windows."""
+        """Return the 95 % bootstrap interval of `kl`, `top1` or `loss` (difference to the reference).
+
+        Drawn again are the texts if they were cut apart (`scoring.reference(..., apart=True)`), otherwise the windows.
+        """
         values = {
             "kl": self.divergences,
             "top1": self.agreements,
@@ -51,7 +54,7 @@ class Comparison:
         }
         if what not in values:
             raise InputError(f"There is no interval of {what!r}. Measured are {', '.join(values)}. Choose one of them.")
-        return bootstrap(values[what].mean(axis=1))
+        return bootstrap(values[what].mean(axis=1), groups=self.reference.texts)
 
 
 def compare(
@@ -76,7 +79,8 @@ def compare(
             f"{file.path.name} and {base.name} have different vocabularies. Probabilities of different tokens cannot "
             "be compared one by one. Compare bits per byte instead."
         )
-    with scoring.Scorer(candidate, text, window, most, threads, **opened_with or {}) as model:
+    apart = base.texts is not None
+    with scoring.Scorer(candidate, text, window, most, threads, apart, **opened_with or {}) as model:
         if not np.array_equal(model.windows, base.windows):
             raise InputError(
                 f"The reference {base.name} was made from another text. KL divergence compares the same tokens. "
@@ -90,7 +94,8 @@ def compare(
             scoring.encode(logits, out=codes)
             divergences.append(divergence(theirs, codes))
             agreements.append(theirs.argmin(axis=1) == codes.argmin(axis=1))
-        run = Perplexity(file.path.stem, model.windows, model.checked(np.stack(losses)), base.bytes)
+        checked = model.checked(np.stack(losses))
+        run = Perplexity(file.path.stem, model.windows, checked, base.bytes, texts=base.texts)
     return Comparison(run, base, np.stack(divergences), np.stack(agreements))
 
 
@@ -107,24 +112,30 @@ def recall(gguf: str | Path, probes: Sequence[stories.Probe], threads: int | Non
     return np.array(right)
 
 
-def bootstrap(values: np.ndarray, rounds: int = 10_000, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    values: np.ndarray, rounds: int = 10_000, seed: int = 0, groups: np.ndarray | None = None
+) -> tuple[float, float]:
     """Return the 95 % interval of the mean of independent values, by drawing them again with replacement.
 
-    For a paired comparison pass the differences. With fewer than about ten values it is only a rough guide.
-    Raises InputError for fewer than two, which cannot show how much they vary.
+    For a paired comparison pass the differences. groups: which values belong together, (n,); whole groups are drawn
+    then. With fewer than about ten values or groups it is only a rough guide. Raises InputError for fewer than two,
+    which cannot show how much they vary.
     """
     from scipy import stats
 
-    values = scoring.array(values).astype(np.float64)
-    if len(values) < 2:
+    sums, counts = scoring.sums_of(scoring.array(values).astype(np.float64), groups)
+    if len(sums) < 2:
         raise InputError(
-            f"An interval needs at least two values, not {len(values)}. Only several values show how much they vary. "
-            "Score a longer text, use smaller windows, or ask more questions."
+            f"An interval needs at least two values, not {len(sums)}. Only several values show how much they vary. "
+            "Score a longer text or more texts, use smaller windows, or ask more questions."
         )
-    at_once = max(1, 2**22 // len(values))  # rounds drawn together: 32 MB of values
-    interval = stats.bootstrap(
-        (values,), np.mean, n_resamples=rounds, batch=at_once, method="percentile", rng=np.random.default_rng(seed)
-    ).confidence_interval
+
+    def mean(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
+        return sums.sum(axis=axis) / counts.sum(axis=axis)
+
+    at_once = max(1, 2**22 // len(sums))  # rounds drawn together: 32 MB of values
+    drawn = {"n_resamples": rounds, "batch": at_once, "rng": np.random.default_rng(seed)}
+    interval = stats.bootstrap((sums, counts), mean, paired=True, method="percentile", **drawn).confidence_interval
     return float(interval.low), float(interval.high)
 
 

@@ -3,16 +3,18 @@
 The convention is llama.cpp's: the text is cut into windows that do not overlap, each begins with the start
 token if the model uses one, and only the second half of each window is scored, so that every scored token
 has at least half a window before it. A text may also be a list of documents, which are then put one after the
-other between start and end tokens, as the `story` model saw them in training.
+other between start and end tokens, as the `story` model saw them in training; or each is cut into windows by itself
+(`apart`), so that the texts can be drawn again, and not windows of one text, which know of each other.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import numbers
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ class Perplexity:
     windows: np.ndarray  # (windows, tokens) ids
     losses: np.ndarray
     bytes: int  # UTF-8 bytes of the scored tokens
+    texts: np.ndarray | None = field(default=None, kw_only=True)  # (windows,) the text of each, if they were cut apart
 
     @property
     def loss(self) -> float:
@@ -45,9 +48,11 @@ class Perplexity:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of the perplexity, from the spread between windows."""
-        means = self.losses.mean(axis=1, dtype=np.float64)
-        return self.value * float(means.std(ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.inf
+        """Standard error of the perplexity, from the spread between texts cut apart, or else between windows."""
+        off, counts = sums_of(self.losses.mean(axis=1, dtype=np.float64) - self.loss, self.texts)
+        if len(off) < 2:
+            return math.inf
+        return self.value * math.sqrt(np.square(off).sum() * len(off) / (len(off) - 1)) / float(counts.sum())
 
     @property
     def bits_per_byte(self) -> float:
@@ -67,22 +72,35 @@ class Reference(Perplexity):
 
 
 def perplexity(
-    gguf: str | Path, text: str | Iterable[str], window: int = 512, most: int | None = None, threads: int | None = None
+    gguf: str | Path,
+    text: str | Iterable[str],
+    window: int = 512,
+    most: int | None = None,
+    threads: int | None = None,
+    apart: bool = False,
 ) -> Perplexity:
     """Return the perplexity of a GGUF on a text, over at most `most` windows of `window` tokens.
 
+    apart: cut each text of a list into windows by itself; the first window of each comes first, then the second ones.
     Raises InputError for a text shorter than a window, a window the model cannot take, or NaN logits.
     """
-    with Scorer(gguf, text, window, most, threads) as model:
+    with Scorer(gguf, text, window, most, threads, apart) as model:
         losses = np.stack([losses_of(logits, targets) for logits, targets in model.scored()])
-        return Perplexity(model.path.stem, model.windows, model.checked(losses), model.scored_bytes())
+        return Perplexity(
+            model.path.stem, model.windows, model.checked(losses), model.scored_bytes(), texts=model.texts
+        )
 
 
 def reference(
-    gguf: str | Path, text: str | Iterable[str], window: int = 512, most: int | None = None, threads: int | None = None
+    gguf: str | Path,
+    text: str | Iterable[str],
+    window: int = 512,
+    most: int | None = None,
+    threads: int | None = None,
+    apart: bool = False,
 ) -> Reference:
     """As `perplexity`, and keep all log-probabilities for `compare`. Raises ResourceError if memory is short."""
-    with Scorer(gguf, text, window, most, threads) as model:
+    with Scorer(gguf, text, window, most, threads, apart) as model:
         rows = len(model.windows) * model.count
         machine.require_memory(2 * rows * model.vocabulary_size, f"keeping {rows:,} × {model.vocabulary_size:,} logits")
         codes = np.empty((rows, model.vocabulary_size), np.uint16)
@@ -91,7 +109,8 @@ def reference(
             losses.append(losses_of(logits, targets))
             encode(logits, out=codes[i * model.count : (i + 1) * model.count])
         checked = model.checked(np.stack(losses))
-        return Reference(model.path.stem, model.windows, checked, model.scored_bytes(), model.vocabulary, codes)
+        found = (model.path.stem, model.windows, checked, model.scored_bytes(), model.vocabulary, codes)
+        return Reference(*found, texts=model.texts)
 
 
 def checkpoint_perplexity(checkpoint: str | Path, like: Perplexity) -> Perplexity:
@@ -111,7 +130,7 @@ def checkpoint_perplexity(checkpoint: str | Path, like: Perplexity) -> Perplexit
             ids = torch.from_numpy(window.astype(np.int64))[None]
             logits = model(ids).logits[0, first:-1]
             losses.append(torch.nn.functional.cross_entropy(logits, ids[0, first + 1 :], reduction="none").numpy())
-    return Perplexity(checkpoint.name, like.windows, np.stack(losses), like.bytes)
+    return Perplexity(checkpoint.name, like.windows, np.stack(losses), like.bytes, texts=like.texts)
 
 
 class Scorer:
@@ -124,6 +143,7 @@ class Scorer:
         window: int,
         most: int | None,
         threads: int | None,
+        apart: bool = False,
         **options,
     ):
         """`options` go to `runtime.load`."""
@@ -144,7 +164,7 @@ class Scorer:
         machine.require_memory(file.file_bytes + needed + 0.2e9, f"scoring {self.path.name} with windows of {window}")
         self.llm = runtime.load(self.path, n_ctx=window, threads=threads, n_batch=window, n_ubatch=window, **options)
         try:
-            self.windows = self._windows(text, window, most)
+            self.windows, self.texts = self._windows(text, window, most, apart)
         except BaseException:
             self.llm.close()
             raise
@@ -155,26 +175,31 @@ class Scorer:
     def __exit__(self, *_) -> None:
         self.llm.close()
 
-    def _windows(self, text: str | Iterable[str], window: int, most: int | None) -> np.ndarray:
-        """Return the ids (windows, tokens); the rest of the text that fills no window is left out."""
+    def _windows(
+        self, text: str | Iterable[str], window: int, most: int | None, apart: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the ids (windows, tokens), and which text each is from if they are cut apart, else None.
+
+        The rest of a text that fills no window is left out.
+        """
         start = pieces.starts(self.llm)
         if isinstance(text, str):
-            ids = start + pieces.encode(self.llm, text, special=False)
+            parts = [start + pieces.encode(self.llm, text, special=False)]
         else:
             end = [self.llm.token_eos()] if self.llm.token_eos() >= 0 else []
-            ids = []
-            for document in text:
-                ids += start + pieces.encode(self.llm, document, special=False) + end
-        count = len(ids) // window if most is None else min(most, len(ids) // window)
-        if count < 1:
+            parts = [start + pieces.encode(self.llm, document, special=False) + end for document in text]
+            parts = parts if apart else [list(itertools.chain.from_iterable(parts))]
+        cut = [(n, i, ids[n * window :][:window]) for i, ids in enumerate(parts) for n in range(len(ids) // window)]
+        cut = sorted(cut, key=lambda each: each[0])[:most]  # the first window of each text, then the second ones
+        if not cut:
             raise InputError(
-                f"The text has {len(ids):,} tokens, a window takes {window:,}. At least one whole window is scored. "
-                "Use a longer text or a smaller window."
+                f"The text has {sum(map(len, parts)):,} tokens, a window takes {window:,}. At least one whole window "
+                "is scored. Use a longer text or a smaller window."
             )
-        windows = np.array(ids[: count * window], np.int32).reshape(count, window)
+        windows = np.array([ids for *_, ids in cut], np.int32)
         if start:
             windows[:, 0] = start
-        return windows
+        return windows, np.array([i for _, i, _ in cut]) if apart else None
 
     def scored(self, quiet: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (logits, targets) of each window: (scored, vocabulary) float32, valid until the next one, and ids.
@@ -235,6 +260,12 @@ def evenly(windows: np.ndarray, most: int | None) -> np.ndarray:
         )
     chosen = np.linspace(0, len(windows) - 1, most or len(windows)).round().astype(int)
     return windows[np.unique(chosen)]
+
+
+def sums_of(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of values (n,) in each group, and how many those are; None: each is a group of its own."""
+    groups = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    return np.bincount(groups, weights=values), np.bincount(groups).astype(np.float64)
 
 
 def documents(text: str | Iterable[str]) -> str | list[str]:

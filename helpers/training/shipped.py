@@ -45,7 +45,7 @@ def tiny(seed: int) -> LlamaForCausalLM:
 
 
 def small(seed: int) -> LlamaForCausalLM:
-    """Return the small model of a seed, 648,064 parameters; in FP32; raises InputError if there is none."""
+    """Return the small model of a seed, 648,064 parameters, in FP32; raises InputError if there is none."""
     return _loaded(llama.SHAPES[SMALL].model(seed), "small", seed)
 
 

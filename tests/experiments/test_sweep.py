@@ -16,7 +16,7 @@ from helpers.compression import compress
 from helpers.compression.kronecker import KroneckerEmbedding, KroneckerLinear
 from helpers.errors import InputError
 from helpers.experiments import __main__ as experiments
-from helpers.experiments import designs, grid, halves, healing, limits, precision, pruning, race, recipes, sweep
+from helpers.experiments import designs, files, grid, halves, healing, limits, precision, pruning, race, recipes, sweep
 from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
@@ -256,6 +256,18 @@ def test_what_is_stored_is_what_was_trained():
     assert len(product.a[0, 0].unique()) <= 15 and len(other_layer.weight[0, :64].unique()) <= 15
     assert not other_layer.weight[:, 0].any() and dict(race.quantized(model))[other].shape == other_layer.weight.shape
     assert type(layer) is torch.nn.Linear and race.stored(model, race.FOUR) < race.stored(model, race.EMBEDDING)
+
+
+def test_the_files_of_a_model(monkeypatch):
+    assert [task.name for task in files.tasks()][:1] == ["files-smollm2"]
+    monkeypatch.setattr(files, "KINDS", ("Q8_0", "Q2_K"))
+    monkeypatch.setattr(files, "QUESTIONS", 1)
+    monkeypatch.setattr(files, "WINDOW", 64)
+    found = files.Files("story").measure()
+    assert list(found["files"]) == ["F16", "Q8_0", "Q2_K"] and len(found["questions"]["right"]) == 12
+    q2, f16 = found["files"]["Q2_K"], found["files"]["F16"]
+    assert q2["bytes"] < f16["bytes"] and f16["kl"] == 0 < q2["kl_interval"][0] < q2["kl"] < q2["kl_interval"][1]
+    assert len(q2["answers"]) == 12 and found["scored_tokens"] == 31 * found["windows"]
 
 
 def test_sparse_matrices_take_a_bit_for_every_weight():

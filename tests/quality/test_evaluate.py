@@ -1,5 +1,7 @@
 """Comparisons: a file with itself, the order of the types, KL divergence from its definition, the bootstrap."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -134,3 +136,31 @@ def test_a_cache_in_fewer_bits_costs_something_and_keys_cost_more_than_values(st
 def test_types_that_no_cache_has(kind):
     with pytest.raises(InputError, match="A cache cannot be stored as"):
         kv_cache.stored_as("F16", kind)
+
+
+def test_whole_groups_are_drawn_again():
+    """Values of one text are alike: drawing them apart makes the interval several times too narrow."""
+    random = np.random.default_rng(0)
+    texts = np.repeat(np.arange(12), 10)
+    values = random.normal(size=12)[texts] + 0.1 * random.normal(size=120)
+    apart, together = evaluate.bootstrap(values), evaluate.bootstrap(values, groups=texts)
+    assert together[1] - together[0] > 2 * (apart[1] - apart[0])
+    means = values.reshape(12, 10).mean(axis=1)
+    assert together == pytest.approx(evaluate.bootstrap(means)), "equal groups: the means are drawn"
+    assert evaluate.bootstrap(values, groups=np.arange(120)[::-1]) != together
+    with pytest.raises(InputError, match="at least two values, not 1"):
+        evaluate.bootstrap(values, groups=np.zeros(120))
+
+
+def test_texts_cut_apart_are_what_an_interval_draws(story_f16):
+    texts = [" ".join(STORIES[i : i + 6]) for i in range(0, 30, 6)]
+    base = scoring.reference(story_f16, texts, window=64, apart=True)
+    assert base.texts[:5].tolist() == [0, 1, 2, 3, 4]
+    coarse = evaluate.compare(base, convert.requantize(story_f16, "Q2_K"), texts)
+    values = (coarse.candidate.losses - base.losses).mean(axis=1)
+    assert coarse.interval("loss") == evaluate.bootstrap(values, groups=base.texts) != evaluate.bootstrap(values)
+    alone = scoring.perplexity(story_f16, [texts[2]], window=64)
+    assert np.allclose(base.losses[base.texts == 2], alone.losses, atol=2e-3), "a window knows nothing of other texts"
+    few = scoring.perplexity(story_f16, texts, window=64, most=7, apart=True)
+    assert few.texts.tolist() == [0, 1, 2, 3, 4, 0, 1] and np.array_equal(few.windows, base.windows[:7])
+    assert 0 < few.standard_error < math.inf

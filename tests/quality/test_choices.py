@@ -1,0 +1,78 @@
+"""Multiple-choice questions: made of our own texts, the same every time, and answered by what a file finds likely."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from helpers.errors import InputError
+from helpers.pipeline import convert, runtime
+from helpers.quality import choices, evaluate
+from helpers.training import stories
+
+
+def test_questions_about_the_world():
+    questions = choices.about_the_world(200)
+    assert questions == choices.about_the_world(200) != choices.about_the_world(200, seed=1)
+    world = {animal.name: animal for animal in stories.world()}
+    for question in questions:
+        assert len(set(question.options)) == choices.OPTIONS and not question.prompt.endswith((" ", " a"))
+        hero = next(word.strip(".,'") for word in question.prompt.split() if word.strip(".,'") in world)
+        facts = {getattr(world[hero], fact) for fact in stories.FACTS}
+        told = question.options[question.right].strip()
+        assert told.removeprefix("an ").removeprefix("a ") in facts
+    counts = Counter(question.right for question in questions)
+    assert set(counts) == {0, 1, 2, 3} and max(counts.values()) < 80
+
+
+def test_the_twelve_texts_are_the_whole_file():
+    texts = choices.evaluation_texts()
+    assert len(texts) == 12 and all(550 < len(text.split()) < 650 for text in texts)
+    assert sum(len(text.split()) for text in texts) == 7194
+
+
+def test_questions_what_comes_next():
+    texts = choices.evaluation_texts()
+    questions = choices.what_comes_next(texts, 5)
+    assert questions == choices.what_comes_next(texts, 5) and len(questions) == 60
+    for question in questions:
+        own, others = " ".join(texts[question.text].split()), question.options
+        assert own.count(question.prompt + others[question.right]) == 1
+        assert all(option.strip() not in own for i, option in enumerate(others) if i != question.right)
+
+
+@pytest.mark.parametrize(("texts", "each"), [(["One. Two. Three. Four."] * 3, 1), (["One. Two. Three."] * 4, 1)])
+def test_too_few_texts_or_sentences(texts, each):
+    with pytest.raises(InputError, match=r"texts, the shortest of \d sentences. A question needs 4 texts"):
+        choices.what_comes_next(texts, each)
+
+
+def test_the_likeliest_option_for_each_byte_is_chosen(story_f16):
+    """Against the definition, with no prompt read twice."""
+    questions = choices.about_the_world(4)
+    llm = runtime.load(story_f16, n_ctx=256, logits_all=True)
+    expected = []
+    for question in questions:
+        losses = []
+        for option in question.options:
+            ids = llm.tokenize((question.prompt + option).encode())
+            first = len(llm.tokenize(question.prompt.encode()))
+            llm.reset()
+            llm.eval(ids)
+            scores = llm.scores[first - 1 : len(ids) - 1].astype(np.float64)
+            log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+            losses.append(-log_p[np.arange(len(ids) - first), ids[first:]].sum() / len(option.encode()))
+        expected.append(int(np.argmin(losses)))
+    llm.close()
+    assert choices.choose(story_f16, questions).tolist() == expected
+
+
+def test_story_knows_its_world_and_forgets_some_of_it(story_f16):
+    questions = choices.about_the_world(60)
+    right = np.array([question.right for question in questions])
+    whole = choices.choose(story_f16, questions) == right
+    coarse = choices.choose(convert.requantize(story_f16, "Q2_K"), questions) == right
+    assert whole.mean() > 0.95 and coarse.mean() > 0.85
+    low, high = evaluate.bootstrap(coarse.astype(float) - whole)
+    assert low <= coarse.mean() - whole.mean() <= high and math.isfinite(low)
