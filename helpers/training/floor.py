@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from transformers import LlamaForCausalLM
 
 from helpers.errors import InputError
 from helpers.training import corpus, stories
@@ -56,11 +58,29 @@ def log_probability(text: str) -> float:
 def floor(texts: Iterable[str], tokenizer) -> Floor:
     """Return the entropy per token of stories, ends included, with the 95 % interval of this sample of them."""
     texts = list(texts)
-    nats = np.array([-log_probability(text) for text in texts])
-    tokens = np.array([len(corpus.encode([text], tokenizer)) for text in texts])
+    return _per_token(np.array([-log_probability(text) for text in texts]), texts, tokenizer)
+
+
+def excess(model: LlamaForCausalLM, texts: Iterable[str], tokenizer) -> Floor:
+    """Return what a model loses above the floor: the KL divergence from the stories to the model, in nats per token.
+
+    Each story is read by itself, from its start token to its end token; the interval is over stories. A loss over
+    windows (`fit.mean_loss`) is a little larger, since a window may begin in the middle of a story.
+    """
+    texts, lost = list(texts), []
+    for text in texts:
+        ids = torch.from_numpy(corpus.encode([text], tokenizer))[None]
+        with torch.inference_mode():
+            loss = model(input_ids=ids, labels=ids).loss.item()
+        lost.append(loss * (ids.shape[1] - 1) + log_probability(text))
+    return _per_token(np.array(lost), texts, tokenizer)
+
+
+def _per_token(nats: np.ndarray, texts: list[str], tokenizer) -> Floor:
+    tokens = np.array([len(corpus.encode([text], tokenizer)) - 1 for text in texts])  # the start token is given
     value = nats.sum() / tokens.sum()
     error = 1.96 * np.std(nats - value * tokens, ddof=1) * math.sqrt(len(texts)) / tokens.sum()
-    return Floor(value, value - error, value + error, len(texts))
+    return Floor(float(value), float(value - error), float(value + error), len(texts))
 
 
 def _plot(sentences: list[list[str]], text: str, values: dict[str, Character | None]) -> float:

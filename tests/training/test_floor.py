@@ -6,9 +6,10 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.errors import InputError
-from helpers.training import corpus, floor, stories
+from helpers.training import corpus, floor, shipped, stories
 
 SMALL = {
     "facts": {},
@@ -111,4 +112,23 @@ def test_the_entropy_is_the_same_in_other_samples():
     assert 0.25 < first.value < 0.4
     tokens = len(corpus.encode(stories.stories("one", 150), tokenizer))
     total = -sum(floor.log_probability(text) for text in stories.stories("one", 150))
-    assert np.isclose(first.value, total / tokens)
+    assert np.isclose(first.value, total / (tokens - 150)), "start tokens are given"
+
+
+def test_what_models_lose_above_the_floor():
+    """Loss = floor + excess on the same stories; the larger model is nearer, and none is below."""
+    tokenizer, texts = corpus.story_tokenizer(), list(stories.stories(corpus.HELD_OUT_SEED, 40))
+    least = floor.floor(texts, tokenizer)
+    found = {
+        kind: floor.excess(model, texts, tokenizer)
+        for kind, model in (("story", shipped.story()), ("tiny", shipped.tiny(0)))
+    }
+    assert 0 < found["story"].low < found["story"].high < found["tiny"].low
+    losses, tokens = 0.0, 0
+    for text in texts:
+        ids = torch.from_numpy(corpus.encode([text], tokenizer))[None]
+        with torch.inference_mode():
+            logits = models["tiny"](ids).logits[0, :-1].double()
+        losses -= float(logits.log_softmax(dim=-1).gather(1, ids[0, 1:, None]).sum())
+        tokens += ids.shape[1] - 1
+    assert least.value + found["tiny"].value == pytest.approx(losses / tokens, abs=1e-4)
