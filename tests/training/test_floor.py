@@ -119,10 +119,8 @@ def test_what_models_lose_above_the_floor():
     """Loss = floor + excess on the same stories; the larger model is nearer, and none is below."""
     tokenizer, texts = corpus.story_tokenizer(), list(stories.stories(corpus.HELD_OUT_SEED, 40))
     least = floor.floor(texts, tokenizer)
-    found = {
-        kind: floor.excess(model, texts, tokenizer)
-        for kind, model in (("story", shipped.story()), ("tiny", shipped.tiny(0)))
-    }
+    models = {"story": shipped.story(), "tiny": shipped.tiny(0)}
+    found = {kind: floor.excess(model, texts, tokenizer) for kind, model in models.items()}
     assert 0 < found["story"].low < found["story"].high < found["tiny"].low
     losses, tokens = 0.0, 0
     for text in texts:
