@@ -50,3 +50,19 @@ def bits_per_byte(answer) -> Verdict:
     if math.isclose(a, 1.2 / math.log(2), abs_tol=0.002):
         return not_yet("those are bits per token. Divide by the bytes of a token.")
     return not_yet("nats ÷ log 2 gives bits; divide by the bytes of a token.")
+
+
+@check
+def most_weights(answer) -> Verdict:
+    """The types that hold most weights of SmolLM2's Q5_K_M and Q4_K_M."""
+    found = [str(kind).strip().upper() for kind in answer]
+    if found == ["Q5_1", "Q5_0"]:
+        return correct(
+            "blocks of 32, where 576 columns leave no room for 256. Neither file holds most of its weights in the type "
+            "that it is named after, and both meet weights that were rounded to Q4_1 before."
+        )
+    if found == ["Q5_0", "Q5_1"]:
+        return not_yet("these are the two, but the other way round: first that of Q5_K_M.")
+    if found == ["Q5_K", "Q4_K"]:
+        return not_yet("that is what the names say. `convert.summary(path).types` counts what is inside.")
+    return not_yet("count the weights of each type with `convert.summary(path).types`, in both files.")

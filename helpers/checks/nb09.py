@@ -45,3 +45,36 @@ def qat_bytes(answer) -> Verdict:
     if number == 4:
         return not_yet("AdamW keeps two numbers for each weight.")
     return not_yet("one FP32 weight, and two FP32 moments.")
+
+
+@check
+def awq_and_outliers(answer) -> Verdict:
+    """AWQ's loss ÷ RTN's, for several sizes of planted outliers: {size: ratio}."""
+    from helpers.compression import compress, outliers
+    from helpers.compression.calibrate import Format
+    from helpers.experiments import methods
+    from helpers.training import corpus, shipped, stories
+    from helpers.training.fit import mean_loss
+
+    ratios = {float(size): float(ratio) for size, ratio in dict(answer).items()}
+    if len(ratios) < 4 or min(ratios) != 1 or max(ratios) > 1000:
+        return not_yet("at least four sizes are needed, and 1, where nothing is planted, to compare them with.")
+    tokenizer = corpus.story_tokenizer()
+    text, held_out = corpus.encode(stories.stories(5, 60), tokenizer), corpus.held_out_tokens(tokenizer, 60)
+    model, largest = shipped.tiny(0), max(ratios)
+    planted = outliers.plant(model, largest)
+    moments, base = compress.inputs_of(planted, text), mean_loss(model, held_out)
+    added = [
+        mean_loss(methods.quantized(planted, method, Format(4, True), moments), held_out) - base
+        for method in ("AWQ", "RTN")
+    ]
+    expected = added[0] / added[1]
+    if not abs(ratios[largest] - expected) < 0.15:
+        return not_yet(
+            f"at size {largest:g} the check finds {expected:.2f}, with 4 bits, one symmetric scale for each row, model "
+            f"0 and the calibration text of section 2; you have {ratios[largest]:.2f}."
+        )
+    return correct(
+        f"without outliers AWQ loses {ratios[1.0]:.0%} of what RTN loses, with the largest {ratios[largest]:.0%}: the "
+        "sentence could have been refuted, and was not."
+    )

@@ -77,7 +77,7 @@ def run_all(tasks: Sequence, folder: Path, jobs: int = -1, dask: str | None = No
     import joblib
 
     if dask is None:
-        return joblib.Parallel(n_jobs=jobs)(joblib.delayed(run)(task, folder) for task in tasks)
+        return joblib.Parallel(n_jobs=jobs, batch_size=1)(joblib.delayed(run)(task, folder) for task in tasks)
     from distributed import Client
 
     try:
@@ -88,7 +88,7 @@ def run_all(tasks: Sequence, folder: Path, jobs: int = -1, dask: str | None = No
             "Start one with `dask scheduler` and `dask worker`, or leave --dask out."
         ) from error
     with client, joblib.parallel_config(backend="dask", wait_for_workers_timeout=30):
-        return joblib.Parallel()(joblib.delayed(run)(task, folder) for task in tasks)
+        return joblib.Parallel(batch_size=1)(joblib.delayed(run)(task, folder) for task in tasks)
 
 
 def collect(folder: Path, path: Path, tasks: Sequence) -> list[dict]:

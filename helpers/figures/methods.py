@@ -12,6 +12,8 @@ from helpers.figures.style import GREY, LINES, new_figure, plain_log_ticks, titl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Line = tuple[np.ndarray, np.ndarray, np.ndarray]  # middle, low, high
+
 
 def against(
     panels: dict[str, dict[str, dict[str, Interval]]], label: str, title: str, limits: tuple[float, float]
@@ -33,10 +35,56 @@ def against(
                 ax.errorbar(shown, place, xerr=whisker, fmt=marker, color=colour, markersize=4.5, **known)
         ax.axvline(1, color=GREY, linestyle="--", linewidth=1)
         ax.set(xscale="log", xlim=(limits[0] * 0.9, limits[1] * 1.1), xlabel=panel)
-        plain_log_ticks(ax.xaxis)
+        plain_log_ticks(ax.xaxis, (1, 3))
         ax.set_yticks(range(len(rows)), rows)
     figure.axes[0].invert_yaxis()
     figure.supxlabel(label, fontsize=9)
     figure.axes[-1].legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    title_over_all(figure)
+    return figure
+
+
+def side_by_side(panels: dict[str, dict[str, Interval]], title: str, log: tuple[str, ...] = ()) -> Figure:
+    """The same rows measured in several ways, a panel for each: {label: {row: (value, low, high)}}, the first on top.
+
+    log: labels of the panels whose axis is logarithmic.
+    """
+    rows = list(next(iter(panels.values())))
+    figure, axes = new_figure(title, height=1.2 + 0.28 * len(rows), columns=len(panels), sharey=True)
+    for ax, (label, values), colour in zip(np.atleast_1d(axes), panels.items(), LINES, strict=False):
+        value, low, high = np.array([values[row] for row in rows], float).T
+        whisker = np.clip([value - low, high - value], 0, None)
+        ax.errorbar(value, range(len(rows)), xerr=whisker, fmt="o", color=colour, markersize=5, capsize=3)
+        ax.set_xlabel(label, fontsize=9)
+        if label in log:
+            ax.set_xscale("log")
+            plain_log_ticks(ax.xaxis)
+        elif low.min() >= 0:
+            ax.set_xlim(left=0)  # so that small differences look small
+        ax.grid(axis="y", color="#EEEEEE")
+    figure.axes[0].set_yticks(range(len(rows)), rows)
+    figure.axes[0].invert_yaxis()
+    title_over_all(figure)
+    return figure
+
+
+def small_multiples(x: np.ndarray, panels: dict[str, dict[str, Line]], labels: tuple[str, str], title: str) -> Figure:
+    """Curves with bands on logarithmic axes, a panel for each key: {panel: {line: (middle, low, high)}}, each (x,).
+
+    A line has the same colour in all panels.
+    """
+    figure, axes = new_figure(title, height=3.0, columns=len(panels))
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    for ax, (panel, lines) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        for name, (middle, low, high) in lines.items():
+            colour = LINES[names.index(name)]
+            ax.plot(x, middle, "o-", color=colour, label=name, markersize=4)
+            ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.set(xscale="log", yscale="log")
+        ax.text(0.03, 0.97, panel, transform=ax.transAxes, va="top", fontweight="bold", fontsize=9)
+        ax.set_xlabel(labels[0], fontsize=9)
+    figure.axes[0].set_ylabel(labels[1])
+    handles, shown = figure.axes[0].get_legend_handles_labels()
+    figure.axes[-1].legend(handles, shown, frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     title_over_all(figure)
     return figure

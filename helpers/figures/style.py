@@ -87,10 +87,10 @@ def write_beside(axes, text: str, point: tuple[float, float], offset: tuple[floa
     axes.annotate(text, point, xytext=offset, textcoords="offset points", **{"fontsize": 9} | look)
 
 
-def plain_log_ticks(axis) -> None:
-    """Mark 1, 2, 5 and their tens on a logarithmic axis, as plain numbers."""
+def plain_log_ticks(axis, digits: tuple[int, ...] = (1, 2, 5)) -> None:
+    """Mark 1, 2, 5 (or other digits) and their tens on a logarithmic axis, as plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_locator(LogLocator(subs=digits))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -23,6 +23,7 @@ from helpers import machine
 from helpers.errors import InputError
 from helpers.pipeline import gguf_file, pieces, runtime
 
+File, Text = str | Path, str | Iterable[str]
 CODES_PER_NAT = 2048  # log-probabilities are kept as 16-bit codes: steps of 1/2048 nat, 32 nats deep
 
 
@@ -72,12 +73,7 @@ class Reference(Perplexity):
 
 
 def perplexity(
-    gguf: str | Path,
-    text: str | Iterable[str],
-    window: int = 512,
-    most: int | None = None,
-    threads: int | None = None,
-    apart: bool = False,
+    gguf: File, text: Text, window: int = 512, most: int | None = None, threads: int | None = None, apart: bool = False
 ) -> Perplexity:
     """Return the perplexity of a GGUF on a text, over at most `most` windows of `window` tokens.
 
@@ -92,12 +88,7 @@ def perplexity(
 
 
 def reference(
-    gguf: str | Path,
-    text: str | Iterable[str],
-    window: int = 512,
-    most: int | None = None,
-    threads: int | None = None,
-    apart: bool = False,
+    gguf: File, text: Text, window: int = 512, most: int | None = None, threads: int | None = None, apart: bool = False
 ) -> Reference:
     """As `perplexity`, and keep all log-probabilities for `compare`. Raises ResourceError if memory is short."""
     with Scorer(gguf, text, window, most, threads, apart) as model:
@@ -137,14 +128,7 @@ class Scorer:
     """A GGUF opened for scoring one text: its windows, and the logits of their second halves."""
 
     def __init__(
-        self,
-        gguf: str | Path,
-        text: str | Iterable[str],
-        window: int,
-        most: int | None,
-        threads: int | None,
-        apart: bool = False,
-        **options,
+        self, gguf: File, text: Text, window: int, most: int | None, threads: int | None, apart: bool = False, **options
     ):
         """`options` go to `runtime.load`."""
         text = documents(text)
@@ -175,9 +159,7 @@ class Scorer:
     def __exit__(self, *_) -> None:
         self.llm.close()
 
-    def _windows(
-        self, text: str | Iterable[str], window: int, most: int | None, apart: bool
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def _windows(self, text: Text, window: int, most: int | None, apart: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the ids (windows, tokens), and which text each is from if they are cut apart, else None.
 
         The rest of a text that fills no window is left out.
@@ -268,7 +250,7 @@ def sums_of(values: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.nd
     return np.bincount(groups, weights=values), np.bincount(groups).astype(np.float64)
 
 
-def documents(text: str | Iterable[str]) -> str | list[str]:
+def documents(text: Text) -> str | list[str]:
     """Return a text or a list of texts; raise InputError for what cannot be written in UTF-8."""
     if isinstance(text, bytes) or not isinstance(text, Iterable):
         pieces.utf8(text)

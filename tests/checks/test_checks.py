@@ -61,6 +61,13 @@ def _held_out():
 
 
 WRONG = {
+    "most_weights": [("Q5_K", "Q4_K"), ("Q5_0", "Q5_1"), ("Q8_0",), "Q5_1"],
+    "awq_and_outliers": [
+        {1: 0.7, 4: 0.7, 16: 0.7},
+        {2: 0.7, 4: 0.6, 16: 0.4, 64: 0.1},
+        {1: 0.7, 4: 0.7, 16: 0.7, 32: 0.7},
+        {1: 0.7, 4: 0.6, 16: 0.4, 64: float("nan")},
+    ],
     "another_model": ["story", None, 5],
     "parting_prompt": ["", 5, "Once upon a time, there was a"],
     "largest_model": [
