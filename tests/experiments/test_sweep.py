@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from notebook_functions import functions
@@ -339,7 +340,7 @@ def test_fake_quantization_keeps_one_copy_and_passes_gradients():
 
 @pytest.fixture(scope="module")
 def methods() -> dict:
-    return functions("09", rounding=rounding)
+    return functions("09", rounding=rounding, Format=equal_terms.Format, pd=pd)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
@@ -354,6 +355,16 @@ def test_gptq_and_awq_never_lose_to_rounding_on_calibration_data(methods, bits, 
     assert methods["output_error"](w, methods["awq"](w, x, bits), x) <= plain
     levels = [len(row.unique()) for row in methods["gptq"](w, x, bits)]
     assert max(levels) <= 2**bits - 1
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_clipping_never_has_a_larger_squared_error_than_rounding(methods, bits):
+    w = torch.distributions.StudentT(3).sample((64, 48))
+    clipped = methods["clipped"](w, bits)
+    errors = [(made - w).square().sum(dim=1) for made in (clipped, rounding.round_rows(w, bits))]
+    assert (errors[0] <= errors[1]).all() and errors[0].sum() < errors[1].sum()
+    same = equal_terms.METHODS["RTN, clipped"](w, None, equal_terms.Format(bits, symmetric=True))
+    assert torch.allclose(clipped, same, atol=1e-4), "the notebook's is that of calibrate"
 
 
 def test_gptq_equals_rounding_for_independent_inputs(methods):

@@ -87,7 +87,7 @@ print(figure.axes[0].get_xlabel(), artifacts.size_text(file.file_bytes))
 """,
 }
 QUALITY_CELLS = tuple(
-    f"08-{number:02d}" for number in (2, 3, 4, 6, 8, 10, 12, 14, 15, 20, 21, 22, 24, 26)
+    f"08-{number:02d}" for number in (2, 3, 4, 6, 8, 10, 12, 14, 15, 20, 21, 22, 26)
 )  # what MODEL decides
 HEAD = f"""
 import os, pathlib, sys
