@@ -166,7 +166,7 @@ CONCLUSIONS = (
         "And 2 bits are no ruin after all",
         "3 tiny models, symmetric, one scale for each row",
         two_bits,
-        "Models of 100,080 parameters, trained from large first weights, in one format. Papers report the same order.",
+        "Models of 100,080 parameters, trained from large first weights without decay, in one format.",
     ),
     Conclusion(
         "09",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from helpers import artifacts
 from tools.conclusions import CONCLUSIONS
-from tools.myths import anchor, section_of
+from tools.myths import anchor, notebook, section_of
 
 PAGE = artifacts.ROOT / "docs" / "evidence.md"
 HEAD = """# Evidence
@@ -29,9 +28,7 @@ def page() -> str:
     """
     text = [HEAD]
     for number in sorted({conclusion.notebook for conclusion in CONCLUSIONS}):
-        path = next((artifacts.ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-        cells = json.loads(path.read_text())["cells"]
-        title = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
+        path, cells, title = notebook(number)
         text.append(f"## {title}\n\n| conclusion | measured | rests on | does not show |\n|---|---|---|---|\n")
         for each in (conclusion for conclusion in CONCLUSIONS if conclusion.notebook == number):
             section = section_of(each, cells)

@@ -30,9 +30,7 @@ def page() -> str:
     counts = Counter(claim.verdict for claim in CLAIMS)
     text = [HEAD.format(**counts)]
     for number in sorted({claim.notebook for claim in CLAIMS}):
-        path = next((artifacts.ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-        cells = json.loads(path.read_text())["cells"]
-        title = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
+        path, cells, title = notebook(number)
         text.append(f"## {title}\n\n| an article says | | we find | shown in |\n|---|---|---|---|\n")
         for claim in (claim for claim in CLAIMS if claim.notebook == number):
             section = section_of(claim, cells)
@@ -46,6 +44,13 @@ def page() -> str:
     for number, source in enumerate(SOURCES.values(), 1):
         text.append(f"{number}. *{source.title}*, {source.author}. <{source.url}> (compared: {source.compared})\n")
     return "".join(text)
+
+
+def notebook(number: str) -> tuple[Path, list[dict], str]:
+    """Return path, cells and title of a notebook."""
+    path = next((artifacts.ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+    cells = json.loads(path.read_text())["cells"]
+    return path, cells, "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
 
 
 def section_of(claim: Claim, cells: list[dict]) -> str:

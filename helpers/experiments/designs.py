@@ -54,7 +54,7 @@ class Design:
 
     @property
     def name(self) -> str:
-        return f"design-{self.design.replace(',', '').replace(' ', '_')}-{self.tokens}-{self.rate}-{self.seed}"
+        return f"design-{sweep.slug(self.design)}-{self.tokens}-{self.rate}-{self.seed}"
 
     def model(self) -> LlamaForCausalLM:
         plan = DESIGNS[self.design]

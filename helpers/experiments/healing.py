@@ -39,7 +39,7 @@ class Heal:
 
     @property
     def name(self) -> str:
-        return f"heal-{self.model}-{self.method.replace(',', '').replace(' ', '_').replace(chr(39), '')}-{self.seed}"
+        return f"heal-{self.model}-{sweep.slug(self.method)}-{self.seed}"
 
     def measure(self) -> dict:
         """Return the held-out loss whole, halved (`before`) and healed (`loss`), and what the model then holds."""

@@ -40,7 +40,7 @@ class LowPrecision:
 
     @property
     def name(self) -> str:
-        return f"precision-{self.precision.replace(',', '').replace(' ', '_')}-{self.seed}"
+        return f"precision-{sweep.slug(self.precision)}-{self.seed}"
 
     def measure(self) -> dict:
         """Train; return the held-out loss, computed with the rounding that training had in its forward pass."""

@@ -106,7 +106,7 @@ class Pruning:
 
     @property
     def name(self) -> str:
-        return f"pruning-{self.way.replace(',', '').replace(' ', '_').replace('%', 'percent')}-{self.seed}"
+        return f"pruning-{sweep.slug(self.way)}-{self.seed}"
 
     def measure(self) -> dict:
         """Return the held-out loss whole, pruned in one go (`before`), healed, and healed and in 4 bits; and sizes."""

@@ -6,6 +6,7 @@ thirds of the training are in floats, the rest goes through the rounding that th
 """
 
 import contextlib
+import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def every_second_layer(model: LlamaForCausalLM) -> LlamaForCausalLM:
 
 def kronecker(model: LlamaForCausalLM) -> LlamaForCausalLM:
     """Halve every matrix: permuted, then a sum of four Kronecker products, as TQCompressor has them."""
-    model = prune.remove_layers(model, ())
+    model = copy.deepcopy(model)
     for name in compress.matrices(model):
         b_shape = (2, 4) if name.endswith("down_proj") else (4, 2)
         compress.kroneckerize(model, [name], b_shape, rank=4, permute=True, restarts=10, swaps=1)
@@ -53,7 +54,7 @@ def kronecker(model: LlamaForCausalLM) -> LlamaForCausalLM:
 def low_rank(model: LlamaForCausalLM) -> LlamaForCausalLM:
     """Halve every matrix: two thin ones, the best for the inputs that the calibration text brings."""
     moments = compress.inputs_of(model, pruning.text())
-    model = prune.remove_layers(model, ())
+    model = copy.deepcopy(model)
     compress.factorize(model, list(compress.matrices(model)), 0.5, moments)
     return model
 
@@ -96,7 +97,7 @@ class Race:
 
     @property
     def name(self) -> str:
-        return f"race-{self.entry.replace(',', '').replace(' ', '_')}-{self.rate}-{self.share}-{self.seed}"
+        return f"race-{sweep.slug(self.entry)}-{self.rate}-{self.share}-{self.seed}"
 
     def measure(self) -> dict:
         """Return the held-out loss of `story` and of what is stored, facts recalled, bytes, steps and operations."""
@@ -129,7 +130,7 @@ class Race:
             fit(model, batches, steps, self.rate, progress=False, objective=objective, warmup=10)
             counted.append((steps, steps * each))
 
-        model = llama.small_llama(layers=2, seed=self.seed) if entry.new else prune.remove_layers(original, ())
+        model = llama.small_llama(layers=2, seed=self.seed) if entry.new else copy.deepcopy(original)
         in_floats = 2 / 3 if entry.new or entry.steps else 0
         for step in entry.steps or ([lambda same: same] if entry.new else []):
             model = step(model)
@@ -171,14 +172,13 @@ def stored(model: LlamaForCausalLM, form: Format) -> int:
 
     A matrix is kept dense, or as a bit for every weight and the codes of those that are not zero, whichever is smaller.
     """
-    table, bits = model.model.embed_tokens.weight, 0.0
-    left = compress.held(model).parameters
+    table, held, bits = model.model.embed_tokens.weight, compress.held(model), 0.0
+    left = held.parameters
     for _, matrix in quantized(model):
         dense = matrix.numel() * form.bits_per_weight(matrix.shape[1])
         sparse = dense - int((matrix == 0).sum()) * form.bits + matrix.numel()
         bits, left = bits + min(dense, sparse), left - matrix.numel()
     bits += table.numel() * EMBEDDING.bits_per_weight(table.shape[1]) + 16 * (left - table.numel())
-    held = compress.held(model)
     return round((bits + held.indices * held.largest_index.bit_length()) / 8)
 
 

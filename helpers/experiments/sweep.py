@@ -10,6 +10,7 @@ A task is a dataclass with a `name` and a method `measure`. The other modules of
 import contextlib
 import json
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,11 @@ def run(task, folder: Path) -> dict:
     with artifacts.making(path) as temporary:
         temporary.write_text(json.dumps(result))
     return result
+
+
+def slug(text: str) -> str:
+    """Return a text as part of a file's name: "INT4, all three" → INT4_all_three."""
+    return re.sub(r"[^\w.-]", "", text.replace(" ", "_"))
 
 
 def made() -> str:

@@ -15,11 +15,12 @@ import numpy as np
 
 from helpers import artifacts
 from helpers.errors import InputError
-from helpers.pipeline import pieces, runtime
+from helpers.pipeline import gguf_file, kv_cache, pieces, runtime
 from helpers.quality.scoring import losses_of
 from helpers.training import stories
 
 OPTIONS = 4
+ROOM = 512  # tokens of a question; the scores of all of them are kept
 WITH_ARTICLE = ("home", "treasure", "trade")
 
 
@@ -82,17 +83,26 @@ def evaluation_texts() -> list[str]:
 
 
 def choose(gguf: str | Path, questions: Sequence[Question], threads: int | None = None) -> np.ndarray:
-    """Return the option that a file chooses for each question, (questions,) int."""
+    """Return the option that a file chooses for each question, (questions,) int; the first of equally likely ones.
+
+    Raises InputError for an empty option, and for a prompt that is empty in a vocabulary without a start token.
+    """
     import llama_cpp
     from tqdm.auto import tqdm
 
-    llm = runtime.load(gguf, n_ctx=512, threads=threads, logits_all=True)
+    if any(not all(question.options) or not question.options for question in questions):
+        raise InputError(
+            "An option is empty, or there is none: nothing to choose from. A file weighs the probability of each for "
+            "each byte. Give every question two options or more, none of them empty."
+        )
+    room = min(ROOM, kv_cache.trained_context(gguf_file.summary(gguf)))
+    llm = runtime.load(gguf, n_ctx=room, threads=threads, logits_all=True)
     model = llm._model.model
     # The state of a recurrent layer cannot be taken back to the end of the prompt.
     rewinds = not (llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model))
     try:
         bar = tqdm(questions, desc=f"asking {Path(gguf).stem}", unit="question", disable=len(questions) < 20)
-        return np.array([int(np.argmin(_losses(llm, question, rewinds))) for question in bar])
+        return np.array([int(np.argmin(_losses(llm, question, rewinds))) for question in bar], int)
     finally:
         llm.close()
 
@@ -100,14 +110,26 @@ def choose(gguf: str | Path, questions: Sequence[Question], threads: int | None 
 def _losses(llm, question: Question, rewinds: bool) -> list[float]:
     """Return −log p of each option after the prompt, in nats for each byte."""
     start, losses = pieces.starts(llm), []
-    whole = [start + pieces.encode(llm, question.prompt + option, special=False) for option in question.options]
-    shared = next(i for i, ids in enumerate(zip(*whole, strict=False)) if len(set(ids)) > 1)
+    prompt = start + pieces.encode(llm, question.prompt, special=False)
     llm.reset()
-    for option, ids in zip(question.options, whole, strict=True):
-        llm.n_tokens = min(llm.n_tokens, shared) if rewinds else 0
+    for option in question.options:
+        ids = start + pieces.encode(llm, question.prompt + option, special=False)
+        pairs = zip(prompt, ids, strict=False)  # the end of the prompt may merge with the option
+        first = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(prompt), len(ids)))
+        if not first:
+            raise InputError(
+                f"Nothing comes before {option!r:.40}. This vocabulary has no start token, and the prompt is empty or "
+                "merges with the option. Begin the prompt with a few words."
+            )
+        if len(ids) > llm.n_ctx():
+            raise InputError(
+                f"A question of {len(ids):,} tokens does not fit into the {llm.n_ctx():,} that this file is opened "
+                "with. A file reads prompt and option at once. Shorten the prompt."
+            )
+        llm.n_tokens = min(llm.n_tokens, first - 1) if rewinds else 0
         llm.eval(ids[llm.n_tokens :])
-        logits = llm.scores[shared - 1 : len(ids) - 1]
-        losses.append(float(losses_of(logits, ids[shared:]).sum()) / len(option.encode()))
+        logits = llm.scores[first - 1 : len(ids) - 1]
+        losses.append(float(losses_of(logits, ids[first:]).sum()) / len(option.encode()))
     return losses
 
 

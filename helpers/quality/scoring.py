@@ -172,7 +172,9 @@ class Scorer:
             parts = [start + pieces.encode(self.llm, document, special=False) + end for document in text]
             parts = parts if apart else [list(itertools.chain.from_iterable(parts))]
         cut = [(n, i, ids[n * window :][:window]) for i, ids in enumerate(parts) for n in range(len(ids) // window)]
-        cut = sorted(cut, key=lambda each: each[0])[:most]  # the first window of each text, then the second ones
+        cut = sorted(cut, key=lambda each: each[0])[
+            : None if most is None else max(0, most)
+        ]  # the first window of each text, then the second ones
         if not cut:
             raise InputError(
                 f"The text has {sum(map(len, parts)):,} tokens, a window takes {window:,}. At least one whole window "

@@ -25,7 +25,7 @@ Ends = dict[int, float]  # where a template can have ended in the text, and with
 
 @dataclass(frozen=True)
 class Floor:
-    """Nats per token of stories, as the perfect model would have them; the interval is that of the sample."""
+    """Nats per token of stories, the floor itself or what lies above it, with the 95 % interval of this sample."""
 
     value: float
     low: float

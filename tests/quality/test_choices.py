@@ -1,6 +1,5 @@
 """Multiple-choice questions: made of our own texts, the same every time, and answered by what a file finds likely."""
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from helpers.errors import InputError
 from helpers.pipeline import convert, runtime
-from helpers.quality import choices, evaluate
+from helpers.quality import choices
 from helpers.training import stories
 
 
@@ -50,7 +49,7 @@ def test_too_few_texts_or_sentences(texts, each):
 
 def test_the_likeliest_option_for_each_byte_is_chosen(story_f16):
     """Against the definition, with no prompt read twice."""
-    questions = choices.about_the_world(4)
+    questions = choices.about_the_world(24)
     llm = runtime.load(story_f16, n_ctx=256, logits_all=True)
     expected = []
     for question in questions:
@@ -74,5 +73,28 @@ def test_story_knows_its_world_and_forgets_some_of_it(story_f16):
     whole = choices.choose(story_f16, questions) == right
     coarse = choices.choose(convert.requantize(story_f16, "Q2_K"), questions) == right
     assert whole.mean() > 0.95 and coarse.mean() > 0.85
-    low, high = evaluate.bootstrap(coarse.astype(float) - whole)
-    assert low <= coarse.mean() - whole.mean() <= high and math.isfinite(low)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(" a pearl", " a pearl", " an owl", " a"), (" a pearl", " a pearl and a compass"), ("", " a pearl"), ("!", "?")],
+)
+def test_options_that_are_alike_begin_alike_or_are_nothing(story_f16, options):
+    prompt = "Vera the mouse lived in a shed. Vera had one treasure,"
+    if "" in options:
+        with pytest.raises(InputError, match="nothing to choose"):
+            choices.choose(story_f16, [choices.Question(prompt, options, 0, 0)])
+        return
+    (chosen,) = choices.choose(story_f16, [choices.Question(prompt, options, 0, 0)])
+    assert 0 <= chosen < len(options) and options.index(options[chosen]) == chosen, "the first of equal ones"
+
+
+def test_long_prompts_and_no_questions(story_f16):
+    question = choices.about_the_world(1)[0]
+
+    def repeated(times: int) -> choices.Question:
+        return choices.Question(" ".join([question.prompt] * times), question.options, question.right, 0)
+
+    assert choices.choose(story_f16, [repeated(12)]).shape == (1,) and choices.choose(story_f16, []).shape == (0,)
+    with pytest.raises(InputError, match="does not fit into the 512"):
+        choices.choose(story_f16, [repeated(60)])

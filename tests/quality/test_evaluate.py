@@ -164,3 +164,6 @@ def test_texts_cut_apart_are_what_an_interval_draws(story_f16):
     few = scoring.perplexity(story_f16, texts, window=64, most=7, apart=True)
     assert few.texts.tolist() == [0, 1, 2, 3, 4, 0, 1] and np.array_equal(few.windows, base.windows[:7])
     assert 0 < few.standard_error < math.inf
+    for none in (0, -1):
+        with pytest.raises(InputError, match="At least one whole window is scored"):
+            scoring.perplexity(story_f16, texts, window=64, most=none)
