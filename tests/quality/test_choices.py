@@ -98,3 +98,11 @@ def test_long_prompts_and_no_questions(story_f16):
     assert choices.choose(story_f16, [repeated(12)]).shape == (1,) and choices.choose(story_f16, []).shape == (0,)
     with pytest.raises(InputError, match="does not fit into the 512"):
         choices.choose(story_f16, [repeated(60)])
+
+
+def test_an_empty_prompt_needs_a_start_token(story_f16, monkeypatch):
+    question = choices.Question("", (" Once upon", " A day"), 0, 0)
+    assert choices.choose(story_f16, [question]).shape == (1,), "the start token comes first"
+    monkeypatch.setattr(choices.pieces, "starts", lambda llm: [])
+    with pytest.raises(InputError, match="Nothing comes before ' Once upon'"):
+        choices.choose(story_f16, [question])
