@@ -22,8 +22,7 @@ RESULTS = artifacts.ROOT / "data" / "grid.json"
 BITS = (2, 3, 4, 5, 6, 8)
 TOKENS = (320_000, 800_000, 2_000_000, 5_000_000)
 GROUP = 32  # weights that share a scale and a minimum in the finer way to round
-
-
+PILOT_TOKENS = 1_000_000
 PILOTS = (2e-3, 4e-3, 8e-3, 1.6e-2)  # peaks of the learning rate, tried at a million tokens; the best of each shape:
 RATES = {"32 wide": 1.6e-2, "64 wide": 8e-3, "128 wide": 8e-3, "192 wide": 4e-3}
 
@@ -68,10 +67,13 @@ def in_groups(model: LlamaForCausalLM, bits: int) -> LlamaForCausalLM:
 
 
 def tasks() -> list[Training]:
-    """Return every task of the grid, and the pilots that chose the rates; short ones first."""
+    """Return every task, short ones first: the grid, the pilots of its rates, and what `precision` starts from."""
     grid = [Training(*case, RATES[case[0]]) for case in itertools.product(llama.SHAPES, TOKENS, SEEDS)]
-    pilots = [Training(shape, 1_000_000, 0, rate) for shape, rate in itertools.product(llama.SHAPES, PILOTS)]
-    return sorted(dict.fromkeys([*pilots, *grid]), key=lambda task: (task.tokens, llama.SHAPES[task.shape].hidden))
+    pilots = [Training(shape, PILOT_TOKENS, 0, rate) for shape, rate in itertools.product(llama.SHAPES, PILOTS)]
+    same = [Training("64 wide", PILOT_TOKENS, seed, RATES["64 wide"]) for seed in SEEDS]  # as precision's "FP32"
+    return sorted(
+        dict.fromkeys([*pilots, *grid, *same]), key=lambda task: (task.tokens, llama.SHAPES[task.shape].hidden)
+    )
 
 
 def results() -> list[dict]:
