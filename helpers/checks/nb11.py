@@ -50,3 +50,30 @@ def mask_pays(answer) -> Verdict:
     if math.isclose(share, 50):
         return not_yet("as a share, please: between 0 and 1.")
     return not_yet("solve (1 − s) · 4 + 1 = 3 for s.")
+
+
+@check
+def fair_comparison(answer) -> Verdict:
+    """Healed losses of "Wanda, 50 %" minus the whole model's, and minus the whole model's trained as long."""
+    from helpers.experiments import pruning
+
+    reported, fair = ([float(value) for value in part] for part in answer)
+    runs = {(row["way"], row["seed"]): row for row in pruning.results() if "way" in row}
+    healed, control = ([runs[way, seed] for seed in (0, 1, 2)] for way in ("Wanda, 50 %", "nothing"))
+    to_whole = [row["loss"] - row["whole"] for row in healed]
+    to_control = [row["loss"] - other["loss"] for row, other in zip(healed, control, strict=True)]
+
+    def same(given: list[float], expected: list[float]) -> bool:
+        return len(given) == 3 and all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(given, expected, strict=True))
+
+    if same(reported, to_whole) and same(fair, to_control):
+        below, above = sum(value < 0 for value in to_whole), sum(value > 0 for value in to_control)
+        return correct(
+            f"against the whole model {below} of 3 pruned ones are better, against the whole model trained as long "
+            f"{above} of 3 are worse. It was the training."
+        )
+    if same(reported, to_control) and same(fair, to_whole):
+        return not_yet("both are right, the other way round: the report did not train the whole model any further.")
+    if same(reported, to_whole):
+        return not_yet("the first list is right. What else was different, but for the pruning? The training.")
+    return not_yet('two lists of three: "loss" minus "whole", and "loss" minus the "loss" of the way "nothing".')

@@ -55,3 +55,29 @@ def teacher_cost(answer) -> Verdict:
     if math.isclose(factor, (student + whole) / student, rel_tol=1e-3):
         return not_yet("the student also has a backward pass, twice as expensive as the forward one.")
     return not_yet("student: forward 1 part, backward 2 parts; teacher: forward only, 28.8 parts.")
+
+
+@check
+def angle_and_pairs(answer) -> Verdict:
+    """What the cosine loss saves at the end for a start from layers, and the pairs that halve the interval's width."""
+    from helpers.experiments import halves
+
+    saved, more = (float(value) for value in answer)
+    ends = {(r["start"], r["cosine"], r["seed"]): list(r["losses"].values())[-1] for r in halves.results()}
+    pairs = {start: [ends[start, False, s] - ends[start, True, s] for s in (0, 1, 2)] for start in ("layers", "random")}
+    expected, other = (sum(pairs[start]) / 3 for start in ("layers", "random"))
+    if abs(saved - other) < 5e-4 < abs(saved - expected):
+        return not_yet("that is the difference for the random start. Layers are asked for.")
+    if abs(saved + expected) < 5e-4 < abs(saved - expected):
+        return not_yet("the other sign: positive if the training with the angle ends lower.")
+    if abs(saved - expected) >= 5e-4:
+        return not_yet("same start, same seed, with the angle and without; the mean of three differences at the end.")
+    if more in (2, 3):
+        return correct(
+            f"{saved:+.3f} nats, and 2 more pairs: Student's t falls faster than √n grows when there are few."
+        )
+    if more in (5, 6):
+        return not_yet("that is the number of all pairs; how many *more* than three?")
+    if more == 9:
+        return not_yet("four times as many would do for a known spread. But t itself falls, from 4.30 for 3 pairs.")
+    return not_yet("half the width is t · s ÷ √n, with t = `stats.t.ppf(0.975, n - 1)`. Try n = 4, 5, 6.")

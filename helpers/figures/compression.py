@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def masks(named: dict[str, np.ndarray], title: str) -> Figure:
-    """Pictures of masks side by side, dark where a weight stays; all (rows, columns) alike."""
-    figure, _ = new_figure(title, height=2.6, columns=len(named))
-    for ax, (name, mask) in zip(figure.axes, named.items(), strict=True):
-        ax.imshow(np.asarray(mask, float), cmap="Blues", vmin=0, vmax=1.2, interpolation="nearest", aspect="equal")
+def masks(w: np.ndarray, named: dict[str, np.ndarray], title: str) -> Figure:
+    """A matrix under several masks, all (rows, columns): the larger a weight, the darker; white where it is dropped.
+
+    Lines stand after every fourth column. Below each picture: how many weights stay in a row, least and most.
+    """
+    figure, axes = new_figure(title, height=3.6, rows=2, columns=-(-len(named) // 2), squeeze=False)
+    for ax, (name, mask) in zip(axes.flat, named.items(), strict=False):
+        shown = np.where(mask, 0.25 + 0.75 * np.abs(w) / np.abs(w).max(), 0)
+        ax.imshow(shown, cmap="Blues", vmin=0, vmax=1.1, interpolation="nearest", aspect="equal")
+        ax.vlines(np.arange(4, w.shape[1], 4) - 0.5, -0.5, len(w) - 0.5, color=GREY, linewidth=0.5)
         ax.set(xticks=[], yticks=[])
-        ax.set_xlabel(f"{name}: {np.mean(mask):.0%} kept", fontsize=9)
+        counts = sorted({int(np.sum(row)) for row in mask})
+        stay = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        ax.set_xlabel(f"{name}: {stay} of {w.shape[1]} in a row", fontsize=9)
     title_over_all(figure)
     return figure
 

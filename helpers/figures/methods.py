@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.figures.charts import Interval
-from helpers.figures.style import GREY, LINES, new_figure, plain_log_ticks, title_over_all
+from helpers.figures.style import GREY, LINES, new_figure, plain_log_ticks, title_over_all, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,13 +44,16 @@ def against(
     return figure
 
 
-def side_by_side(panels: dict[str, dict[str, Interval]], title: str, log: tuple[str, ...] = ()) -> Figure:
+def side_by_side(
+    panels: dict[str, dict[str, Interval]], title: str, log: tuple[str, ...] = (), same_scale: bool = False
+) -> Figure:
     """The same rows measured in several ways, a panel for each: {label: {row: (value, low, high)}}, the first on top.
 
-    log: labels of the panels whose axis is logarithmic.
+    log: labels of the panels whose axis is logarithmic. same_scale: one for all panels. A row without a value (NaN)
+    stays empty.
     """
     rows = list(next(iter(panels.values())))
-    figure, axes = new_figure(title, height=1.2 + 0.28 * len(rows), columns=len(panels), sharey=True)
+    figure, axes = new_figure(title, height=1.2 + 0.28 * len(rows), columns=len(panels), sharey=True, sharex=same_scale)
     for ax, (label, values), colour in zip(np.atleast_1d(axes), panels.items(), LINES, strict=False):
         value, low, high = np.array([values[row] for row in rows], float).T
         whisker = np.clip([value - low, high - value], 0, None)
@@ -59,9 +62,11 @@ def side_by_side(panels: dict[str, dict[str, Interval]], title: str, log: tuple[
         if label in log:
             ax.set_xscale("log")
             plain_log_ticks(ax.xaxis)
-        elif low.min() >= 0:
-            ax.set_xlim(left=0)  # so that small differences look small
         ax.grid(axis="y", color="#EEEEEE")
+    for ax, (label, values) in zip(figure.axes, panels.items(), strict=True):
+        shown = [low for part in (panels.values() if same_scale else [values]) for _, low, _ in part.values()]
+        if label not in log and np.nanmin(shown) >= 0:
+            ax.set_xlim(left=0)  # so that small differences look small
     figure.axes[0].set_yticks(range(len(rows)), rows)
     figure.axes[0].invert_yaxis()
     title_over_all(figure)
@@ -81,10 +86,30 @@ def small_multiples(x: np.ndarray, panels: dict[str, dict[str, Line]], labels: t
             ax.plot(x, middle, "o-", color=colour, label=name, markersize=4)
             ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.set(xscale="log", yscale="log")
+        plain_log_ticks(ax.xaxis)
+        plain_log_ticks(ax.yaxis)
         ax.text(0.03, 0.97, panel, transform=ax.transAxes, va="top", fontweight="bold", fontsize=9)
         ax.set_xlabel(labels[0], fontsize=9)
     figure.axes[0].set_ylabel(labels[1])
     handles, shown = figure.axes[0].get_legend_handles_labels()
     figure.axes[-1].legend(handles, shown, frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     title_over_all(figure)
+    return figure
+
+
+def by_size(lines: dict[str, dict[str, tuple[float, ...]]], labels: tuple[str, str], title: str) -> Figure:
+    """Models in several sizes each: {model: {note: (size, value, low, high)}}, a line for each model.
+
+    Sizes are on a logarithmic axis; the note of each point stands above it.
+    """
+    figure, axes = new_figure(title, height=3.8)
+    for (name, points), colour in zip(lines.items(), LINES, strict=False):
+        sizes, value, low, high = np.array([*points.values()], float).T
+        whisker = np.clip([value - low, high - value], 0, None)
+        axes.errorbar(sizes, value, yerr=whisker, fmt="o-", color=colour, markersize=4, label=name)
+        for note, x, y in zip(points, sizes, value, strict=True):
+            write_beside(axes, note, (x, y), (4, 3), color=colour)
+    axes.set(xscale="log", xlabel=labels[0], ylabel=labels[1])
+    plain_log_ticks(axes.xaxis, (1, 2, 5))
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -35,6 +35,22 @@ def _pack(x, code=lambda v, d: int(v / d + 8.5), largest=lambda x: max(x, key=ab
     return struct.pack("<e", d) + bytes(codes[j] | codes[j + 16] << 4 for j in range(16))
 
 
+def _pruned(against=None):
+    """What half of the weights cost after healing: against the whole model, or (None) one trained as long."""
+    from helpers.experiments import pruning
+
+    runs = {(row["way"], row["seed"]): row for row in pruning.results() if "way" in row}
+    return [runs["Wanda, 50 %", s]["loss"] - (runs["nothing", s][against or "loss"]) for s in (0, 1, 2)]
+
+
+def _angle(start):
+    """What the cosine loss saves at the end, on average."""
+    from helpers.experiments import halves
+
+    ends = {(r["start"], r["cosine"], r["seed"]): list(r["losses"].values())[-1] for r in halves.results()}
+    return sum(ends[start, False, seed] - ends[start, True, seed] for seed in (0, 1, 2)) / 3
+
+
 def _kl(p, q):
     """KL divergence of two sets of logits, for each token."""
     import torch
@@ -224,8 +240,16 @@ WRONG = {
         lambda r, v, f: None,
     ],
     "tokens_each": [(8.03e9 / 15e12, 1.1e9 / 3e12), (1868, 2.727), 1868, (2727, 1868), "many", None],
-    "more_bits": [0.59 * 0.5068, 0.59 * 2.302585, 0.5068, 1, -0.6885, "one"],
-    "best_bits": [16, 8, 4, 3, "few", None],
+    "more_bits": [0.62 * 0.74, 0.62 * 2.302585, 0.74, 2, -1.06, "one"],
+    "best_use": [("128 wide", 5), ("192 wide", 8), ("64 wide", 4), ("16 wide", 4), ("192 wide", 7), "few", 3, None],
+    "rate_and_damage": [
+        {0.016: [(2.3, 0.1), (2.3, 0.1)]},
+        {0.016: [(2.3, 0.1)], 0.004: [(3.5, 0.04)]},
+        {0.016: [(2.0, 0.1), (2.3, 0.1)], 0.004: [(3.5, 0.04), (3.5, 0.04)]},
+        {0.008: [(2.9, 0.1)] * 2, 0.001: [(3.5, 0.04)] * 2},
+        {},
+        "lower",
+    ],
     "two_of_four": [
         lambda w: w.abs() > w.abs().median(),
         lambda w: w > 0,
@@ -236,6 +260,7 @@ WRONG = {
     ],
     "half_rank": [1493, 1492.66, 2985, 2048, 0, "half"],
     "mask_pays": [0.25, 50, 0.75, 0, None],
+    "fair_comparison": [([0, 0, 0], [0, 0, 0]), (_pruned("whole"), _pruned("whole")), (_pruned(), _pruned("whole")), 3],
     "kronecker_numbers": [384 * 768 + 8, 4 * 384 * 768, 2359296, 0, "half"],
     "kronecker_multiply": [
         lambda a, b, x: np.kron(b, a) @ x,
@@ -256,6 +281,7 @@ WRONG = {
     ],
     "forgotten_square": [4, 1 / 16, 8, 0.9, "much"],
     "teacher_cost": [28.8, 9.61, 29.8, 2, None],
+    "angle_and_pairs": [(_angle("layers"), 9), (_angle("layers"), 5), (_angle("random"), 2), (-_angle("layers"), 2), 3],
     "llama_count": [
         lambda n, w, h, k, f, v: v * w + n * (2 * w * w + 2 * w * (w // h * k) + 3 * w * f + 2 * w) + w,
         lambda n, w, h, k, f, v: 2 * v * w + n * (2 * w * w + 2 * w * (w // h * k) + 3 * w * f),

@@ -6,9 +6,13 @@ from helpers.figures import compression as figures
 
 
 def test_masks():
-    figure = figures.masks({"all": np.ones((4, 6)), "half": np.eye(4) > 0}, "title")
-    assert [ax.get_xlabel() for ax in figure.axes] == ["all: 100% kept", "half: 25% kept"]
-    assert np.array_equal(figure.axes[1].images[0].get_array(), np.eye(4))
+    w = np.arange(24.0).reshape(4, 6) - 23
+    figure = figures.masks(w, {"all": np.ones((4, 6)), "rows": np.eye(4, 1) * np.ones(6) > 0}, "title")
+    labels = [ax.get_xlabel() for ax in figure.axes[:2]]
+    assert labels == ["all: 6 of 6 in a row", "rows: 0 to 6 of 6 in a row"]
+    whole, rows = (np.asarray(ax.images[0].get_array()) for ax in figure.axes[:2])
+    assert whole[0, 0] == 1 and whole[-1, -1] == 0.25, "dark where a weight is large, and never white where it stays"
+    assert np.array_equal(rows > 0, np.eye(4, 1) * np.ones(6) > 0)
     assert figure._repr_png_()[1]["alt"] == "title"
 
 

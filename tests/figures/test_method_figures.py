@@ -49,3 +49,24 @@ def test_small_multiples():
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[1, 10], [2, 20]]
     assert to_hex(axes[1].lines[0].get_color()) == LINES[1].lower(), "a line has one colour in all panels"
     assert {ax.get_yscale() for ax in axes} == {"log"} and axes[0].get_ylabel() == "y"
+
+
+def test_by_size():
+    lines = {"s": {"2": (10.0, 2.0, 1.5, 3.0), "16": (80.0, 1.0, 1.0, 1.0)}, "t": {"16": (200.0, 0.5, 0.4, 0.6)}}
+    (axes,) = figures.by_size(lines, ("KB", "nats"), "title").axes
+    assert [container.get_label() for container in axes.containers] == ["s", "t"]
+    line, _, (whiskers,) = axes.containers[0]
+    assert line.get_xdata().tolist() == [10, 80] and line.get_ydata().tolist() == [2, 1]
+    assert [segment[:, 1].tolist() for segment in whiskers.get_segments()] == [[1.5, 3.0], [1.0, 1.0]]
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("2", (10, 2)), ("16", (80, 1)), ("16", (200, 0.5))]
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "KB"
+
+
+def test_panels_of_one_scale_and_rows_without_a_value():
+    nothing = (np.nan, np.nan, np.nan)
+    panels = {"small": {"a": (1.0, 0.5, 2.0), "b": nothing}, "large": {"a": (9.0, 9.0, 9.0), "b": (8.0, 7.0, 9.5)}}
+    small, large = figures.side_by_side(panels, "title", same_scale=True).axes
+    assert small.get_xlim() == large.get_xlim() and small.get_xlim()[0] == 0 and small.get_xlim()[1] > 9.5
+    assert np.isnan(small.containers[0][0].get_xdata()[1])
+    small, large = figures.side_by_side(panels, "title").axes
+    assert small.get_xlim()[1] < large.get_xlim()[1]

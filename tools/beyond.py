@@ -1,0 +1,88 @@
+"""What the results show that notebooks 11 to 14 ship: each function asserts a sentence and returns its figures."""
+
+import numpy as np
+from scipy import stats
+
+from helpers.experiments import halves, healing, pruning, students
+from helpers.experiments.sweep import SEEDS
+from tools.findings import span
+
+
+def interval(differences) -> tuple[float, float, float]:
+    """Return the mean of a few differences and its 95 % interval, by Student's t."""
+    mean, error = np.mean(differences), stats.sem(differences)
+    return mean, *stats.t.interval(0.95, len(differences) - 1, loc=mean, scale=error)
+
+
+def pruned(way: str, name: str = "loss") -> np.ndarray:
+    """Return what notebook 11's sweep measured after a way of pruning, (seeds,)."""
+    found = {row["seed"]: row[name] for row in pruning.results() if row.get("way") == way}
+    return np.array([found[seed] for seed in SEEDS])
+
+
+def healed_pruning() -> str:
+    words = []
+    for way in ("Wanda, 50 %", "2:4", "half of the neurons", "half of the channels"):
+        once, left = pruned(way, "before") - pruned(way, "whole"), pruned(way) - pruned("nothing")
+        assert left.max() < 0.25 * once.min()
+        words.append(f"{way} {once.mean():.2f} → {span(left, '.3f')}")
+    return "nats, in one shot → healed: " + "; ".join(words)
+
+
+def rounds() -> str:
+    words = []
+    for way in ("Wanda, 75 %", "half of the neurons"):
+        more = pruned(f"{way}, in four rounds") - pruned(way)
+        assert (more > 0).all()
+        words.append(f"{way} {span(more, '+.3f')}")
+    return "four rounds against one: " + ", ".join(words) + " nats"
+
+
+def pruned_and_rounded() -> str:
+    found = {way: pruned(way, "four_bits") - pruned(way) for way in pruning.WAYS}
+    assert max(values.max() for values in found.values()) < 0.01
+    others = np.concatenate([values for way, values in found.items() if way != "nothing"])
+    return f"4 bits add {span(others, '.3f')} nats to pruned ones, {span(found['nothing'], '.3f')} to the whole"
+
+
+def halved(model: str, method: str, name: str = "loss") -> np.ndarray:
+    """Return what notebook 12's sweep measured, (seeds,)."""
+    rows = [row for row in healing.results() if (row["model"], row["method"]) == (model, method)]
+    found = {row["seed"]: row[name] for row in rows}
+    return np.array([found[seed] for seed in SEEDS])
+
+
+def student(text: int | None, alpha: float, temperature: float) -> np.ndarray:
+    """Return the loss of notebook 13's students, (seeds,)."""
+    want = (text, alpha, temperature)
+    rows = [row for row in students.results() if (row["text"], row["alpha"], row["temperature"]) == want]
+    found = {row["seed"]: row["loss"] for row in rows}
+    return np.array([found[seed] for seed in SEEDS])
+
+
+def teacher_helps() -> str:
+    words = []
+    for text, name in ((60_000, "60,000 tokens"), (None, "fresh text")):
+        for alpha, share in ((0.5, "half"), (1.0, "alone")):
+            mean, low, high = interval(student(text, 0.0, 1.0) - student(text, alpha, 1.0))
+            assert low > 0.02
+            words.append(f"{name}, {share} {mean:.3f} [{low:.3f}, {high:.3f}]")
+    return "nats saved: " + "; ".join(words)
+
+
+def hotter() -> str:
+    words = []
+    for text, name in ((60_000, "60,000 tokens"), (None, "fresh text")):
+        mean, low, high = interval(student(text, 0.5, 2.0) - student(text, 0.5, 1.0))
+        assert low > 0
+        words.append(f"{name} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
+    return "T = 2 against 1: " + ", ".join(words)
+
+
+def from_layers() -> str:
+    found = {(row["start"], row["cosine"], row["seed"]): list(row["losses"].values()) for row in halves.results()}
+    ends = {start: np.array([found[start, False, seed][-1] for seed in SEEDS]) for start in ("layers", "random")}
+    quarter = np.array([found["layers", False, seed][1] for seed in SEEDS])
+    assert quarter.max() < ends["random"].min()
+    words = [span(losses, ".3f") for losses in (ends["layers"], quarter, ends["random"])]
+    return f"from layers {words[0]}, after a quarter of the steps {words[1]}; from random numbers {words[2]}"
