@@ -49,8 +49,8 @@ def side_by_side(
 ) -> Figure:
     """The same rows measured in several ways, a panel for each: {label: {row: (value, low, high)}}, the first on top.
 
-    log: labels of the panels whose axis is logarithmic. same_scale: one for all panels. A row without a value (NaN)
-    stays empty.
+    A line stands at 0 where values reach below it. log: labels of the panels whose axis is logarithmic. same_scale: one
+    for all panels. A row without a value (NaN) stays empty.
     """
     rows = list(next(iter(panels.values())))
     figure, axes = new_figure(title, height=1.2 + 0.28 * len(rows), columns=len(panels), sharey=True, sharex=same_scale)
@@ -65,8 +65,11 @@ def side_by_side(
         ax.grid(axis="y", color="#EEEEEE")
     for ax, (label, values) in zip(figure.axes, panels.items(), strict=True):
         shown = [low for part in (panels.values() if same_scale else [values]) for _, low, _ in part.values()]
-        if label not in log and np.nanmin(shown) >= 0:
-            ax.set_xlim(left=0)  # so that small differences look small
+        if label not in log:
+            if np.nanmin(shown) >= 0:
+                ax.set_xlim(left=0)  # so that small differences look small
+            else:
+                ax.axvline(0, color=GREY, linewidth=1)
     figure.axes[0].set_yticks(range(len(rows)), rows)
     figure.axes[0].invert_yaxis()
     title_over_all(figure)

@@ -70,3 +70,5 @@ def test_panels_of_one_scale_and_rows_without_a_value():
     assert np.isnan(small.containers[0][0].get_xdata()[1])
     small, large = figures.side_by_side(panels, "title").axes
     assert small.get_xlim()[1] < large.get_xlim()[1]
+    (axes,) = figures.side_by_side({"saved": {"a": (1.0, -0.5, 2.0)}}, "title").axes
+    assert axes.get_xlim()[0] < -0.5 and axes.lines[-1].get_xdata() == [0, 0]
