@@ -54,6 +54,24 @@ def halved(model: str, method: str, name: str = "loss") -> np.ndarray:
     return np.array([found[seed] for seed in SEEDS])
 
 
+def healing_order() -> str:
+    kinds = ("permuted Kronecker", "Kronecker", "SVD")
+    permuted, plain, svd = (halved("tiny", kind) - halved("tiny", "not compressed") for kind in kinds)
+    assert permuted.max() < plain.min() and plain.max() < svd.min()
+    before = [halved("tiny", kind, "before").mean() for kind in kinds]
+    assert before[2] < before[1]
+    words = [f"{kind} {span(left, '.3f')}" for kind, left in zip(kinds, (permuted, plain, svd), strict=True)]
+    return f"above the whole model trained as long: {', '.join(words)} nats"
+
+
+def untied() -> str:
+    stored, whole = (halved("tiny", way, "parameters")[0] for way in ("KnGPT-2's recipe", "not compressed"))
+    ways = ("KnGPT-2's recipe", "permuted Kronecker")
+    recipe, permuted = (halved("tiny", way) - halved("tiny", "not compressed") for way in ways)
+    assert stored > whole and recipe.min() > permuted.max()
+    return f"{stored / whole - 1:+.0%} numbers, {span(recipe, '+.3f')} nats; permuted products {span(permuted, '+.3f')}"
+
+
 def student(text: int | None, alpha: float, temperature: float) -> np.ndarray:
     """Return the loss of notebook 13's students, (seeds,)."""
     want = (text, alpha, temperature)

@@ -140,7 +140,7 @@ CLAIMS = [
     Claim("A", "passagem para frente em dois modelos", "Quantization-aware training runs two models", 2, 1, "wrong", "09", "One copy, in floats, and one forward pass", "one, whose weights are rounded on the way through"),
     # Limits
     Claim("C", "treinada por um longo período em muitos dados", "The longer a model was trained, the more quantization hurts", "more data, more damage", "at 2 bits; at 3 and 4 not as a rule", "loose", "10", "there is a step in which *more* text makes the damage *smaller*", "at 2 bits clearly; at 3 and 4 bits it falls first and rises late"),
-    Claim("C", "pode ser melhor apenas treinar um modelo menor", "At some point a smaller model is better", "at some point", "at 2 bits", "loose", "10", "Down to 3 bits it was not better to train a smaller model", "not at equal bytes down to 3 bits; at 2, rounded to nearest, yes"),
+    Claim("C", "pode ser melhor apenas treinar um modelo menor", "At some point a smaller model is better", "at some point", "at 2 bits", "loose", "10", "Down to 3 bits it was not better to train a smaller model", "not at equal bytes of the matrices, down to 3 bits; at 2, rounded to nearest, yes"),
     Claim("C", "“mais prejudicial”", "Llama 3 suffers more than Llama 2", "Llama 3 suffers more", "Llama 3 suffers more", "right", "10", "From Q6_K down Llama-3 loses more", "from Q6_K down, by llama.cpp's tables"),
     Claim("C", "15 trilhões de tokens", "Llama 3 saw 15 trillion tokens", 15e12 / 2e12, 7.5, "right", "10", "15 trillion (both figures", "7.5 times Llama 2's"),
     Claim("C", "“apenas” 2 trilhões", "… Llama 2 only 2 trillion", 7.5, (15e12 / 8.03e9) / (2e12 / 6.74e9), "loose", "10", "1868 tokens for each parameter", "per parameter 6.3 times as many: 1,868 and 297"),

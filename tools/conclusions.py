@@ -96,7 +96,7 @@ CONCLUSIONS = (
     ),
     Conclusion(
         "10",
-        "Small first weights, weight decay, a late fall of the rate and averaged weights each lower the damage",
+        "At 3 bits small first weights, weight decay, a late fall of the rate and averaged weights lower the damage",
         "Now one choice at a time",
         "the same; all pairs that differ in nothing else",
         findings.choices_of_a_recipe,
@@ -157,6 +157,22 @@ CONCLUSIONS = (
         "3 small models, 9 ways, GPTQ on a clipped grid in groups of 32",
         beyond.pruned_and_rounded,
         "Fewer bits, coarser formats, and pruning that was not healed.",
+    ),
+    Conclusion(
+        "12",
+        "On tiny models reordered Kronecker products heal best and SVD worst, though SVD does less damage before",
+        "The order of the methods, with no overlap between three seeds",
+        "3 tiny models, half of the feed-forward parameters, 300 steps",
+        beyond.healing_order,
+        "Larger models: on `story` (one start) the order is the other way round.",
+    ),
+    Conclusion(
+        "12",
+        "With KnGPT-2's untied output head a compressed model stores more numbers than before, and heals less well",
+        "the model has *more* parameters than before",
+        "3 tiny models, its recipe by secondary notes, 300 steps",
+        beyond.untied,
+        "GPT-2 itself, whose matrices outweigh its embedding; losses with tuned weights.",
     ),
     Conclusion(
         "13",

@@ -15,7 +15,8 @@ HEAD = """# Evidence
 
 What the conclusions of Parts III and IV rest on. The link leads to the section whose cells show it. *Measured* is
 computed from the results under data/ when this page is made, and the sentence is checked against it; a range is the
-least and the most of the models named, an interval in brackets holds 95 % of bootstrap draws. The last column is as
+least and the most of the models named; brackets hold 95 %, of bootstrap draws (08), of redraws of the grid's points
+(10), or by Student's t of three pairs (13). The last column is as
 much a part of the conclusion as the first. The models are small: 100,080 parameters (*tiny*), 648,064 (*small*) and 2.9
 million (`story`), all trained on stories whose least possible loss is known, 0.32 nats for each token.
 

@@ -22,7 +22,7 @@ def more_bits(answer) -> Verdict:
     bits = float(answer)
     if abs(bits - 0.62 * 0.74 * math.log(10)) < 0.02:
         return correct("1.06: here a bit is worth about ten times the weights.")
-    if abs(bits - 0.62 * 0.74) < 0.02 or abs(bits - 0.62 * 0.74 * math.log10(10)) < 0.02:
+    if abs(bits - 0.62 * 0.74) < 0.02:
         return not_yet("nearly: the logarithm of 10 is missing.")
     if abs(bits - 0.62 * math.log(10)) < 0.02:
         return not_yet("the size enters with the power 0.74.")
@@ -83,8 +83,13 @@ def rate_and_damage(answer) -> Verdict:
     (loss, added), (usual_loss, usual_added) = (
         [sum(column) / len(column) for column in zip(*found[rate], strict=True)] for rate in (other, usual)
     )
+    meaning = "The losses are nearly equal, so it may be the rate alone. How many starts would make you sure?"
+    if abs(loss - usual_loss) > 0.1:
+        meaning = (
+            "Two changes at once, and what has learned less has less to lose: that the rate alone matters is not shown. "
+            "The sweep of section 5 compares at nearly equal loss."
+        )
     return correct(
         f"at {other:g} rounding adds {added / usual_added:.1f} times what it adds at {usual:g}, and the loss is "
-        f"{loss - usual_loss:+.1f} nats. What has learned less has less to lose: two changes at once, so the "
-        "rate alone is not shown to matter. The sweep of section 5 compares at equal loss."
+        f"{loss - usual_loss:+.1f} nats. {meaning}"
     )
