@@ -86,7 +86,7 @@ def rate_and_damage(answer) -> Verdict:
     meaning = "The losses are nearly equal, so it may be the rate alone. How many starts would make you sure?"
     if abs(loss - usual_loss) > 0.1:
         meaning = (
-            "Two changes at once, and what has learned less has less to lose: that the rate alone matters is not shown. "
+            "Two changes at once, and what has learned less has less to lose: it need not be the rate. "
             "The sweep of section 5 compares at nearly equal loss."
         )
     return correct(
