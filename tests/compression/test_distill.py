@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from helpers.compression import distill
 from helpers.errors import InputError
-from helpers.experiments import shapes, students, sweep
+from helpers.experiments import students, sweep
 from helpers.training import corpus, fit, llama, shipped
 
 
@@ -151,13 +151,8 @@ class TestSharing:
 
 
 class TestTasks:
-    def test_shapes_are_equal_in_size(self):
-        sizes = {shape.name: sum(p.numel() for p in shape.model().parameters()) for shape in shapes.tasks()}
-        assert max(sizes.values()) / min(sizes.values()) < 1.01
-        assert sizes["shape-4x1-0"] == sizes["shape-4x2-0"]
-
     def test_names_are_distinct(self):
-        names = [task.name for task in (*shapes.tasks(), *students.tasks())]
+        names = [task.name for task in students.tasks()]
         assert len(set(names)) == len(names)
 
     def test_repeated_text_is_only_that_text(self):
@@ -179,8 +174,8 @@ class TestTasks:
         assert result["parameters"] == 100_080 and set(result["rounded"]) == {"3", "4"} and result["alpha"] == 0.5
 
     def test_missing_results_say_how_to_make_them(self, tmp_path):
-        with pytest.raises(InputError, match="helpers.experiments shapes"):
-            sweep.shipped(tmp_path / "shapes.json")
+        with pytest.raises(InputError, match="helpers.experiments students"):
+            sweep.shipped(tmp_path / "students.json")
 
 
 def test_the_cosine_term_sees_directions_alone():
