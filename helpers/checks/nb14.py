@@ -54,3 +54,27 @@ def phone_parameters(answer) -> Verdict:
     if len(given) == 3 and sorted(given) != given:
         return not_yet("in the order FP16, Q8_0, Q4_K, please; fewer bits give more parameters.")
     return not_yet("100 · 10⁶ bytes · 8 ÷ bits for each weight, in millions, for the three of them.")
+
+
+@check
+def one_rate(answer) -> Verdict:
+    """Which of the four shapes wins after a million tokens, by the peak rate that all of them are trained at."""
+    from helpers.experiments import designs
+
+    given = {float(rate): str(shape) for rate, shape in dict(answer).items()}
+    runs = [row for row in designs.results() if row["tokens"] == designs.PILOT_TOKENS]
+    at = {rate: {row["design"]: row["loss"] for row in runs if row["rate"] == rate} for rate in designs.PILOTS}
+    shapes = {rate: {name: loss for name, loss in losses.items() if "wide" in name} for rate, losses in at.items()}
+    if given == {rate: min(losses, key=losses.get) for rate, losses in shapes.items()}:
+        found = len(set(given.values()))
+        return correct(
+            f"four rates, {found} different winners. Each of the four comparisons is fair in size, text and steps, and "
+            "none of them compares the shapes alone."
+        )
+    if given == {rate: max(losses, key=losses.get) for rate, losses in shapes.items()}:
+        return not_yet("those have the highest losses; the lowest wins.")
+    if given == {rate: min(losses, key=losses.get) for rate, losses in at.items()}:
+        return not_yet("all designs take part in that. Only the four with `wide` in their names, please.")
+    if set(given) != set(designs.PILOTS):
+        return not_yet(f"the keys are the four rates: {', '.join(map(str, designs.PILOTS))}.")
+    return not_yet("for each rate: the shape whose loss at `designs.PILOT_TOKENS` tokens is the lowest.")

@@ -20,6 +20,7 @@ from helpers.experiments import (
     healing,
     limits,
     methods,
+    oneshot,
     precision,
     pruning,
     race,
@@ -30,7 +31,7 @@ from helpers.experiments import (
 )
 
 MODULES = (
-    *(recipes, methods, grid, precision, pruning, halves, healing, designs, race, files),
+    *(recipes, methods, grid, precision, pruning, halves, healing, designs, race, oneshot, files),
     *(limits, students, shapes),
 )
 EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.figures.charts import draw_front
-from helpers.figures.style import GREY, LINES, new_figure, title_over_all, write_beside
+from helpers.figures.style import GREY, LINES, new_figure, plain_log_ticks, title_over_all, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def plane(
 ) -> Figure:
     """Every method on one plane: families of points (size, loss, low, high), a colour and marker for each family.
 
-    The size is on a logarithmic axis. Points that no other beats (the Pareto front) are joined and named.
+    Both axes are logarithmic. Points that no other beats (the Pareto front) are joined and named.
     """
     figure, axes = new_figure(title, height=5.6)
     everything = {(family, name): point for family, points in families.items() for name, point in points.items()}
@@ -96,12 +96,11 @@ def plane(
     for family, name in front:  # left of and below a point that nothing beats there is no other
         turned = {"rotation": 60, "rotation_mode": "anchor", "ha": "right", "va": "center"}
         write_beside(axes, name, everything[family, name][:2], (-4, -4), fontsize=8, **turned)
-    axes.set(xscale="log")
-    axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
-    axes.minorticks_off()
+    axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
+    plain_log_ticks(axes.xaxis, (1, 2, 5))
+    plain_log_ticks(axes.yaxis, (1, 2, 5))
     axes.margins(x=0.15, y=0.08)
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.12 * (high - low), high)  # room for the names
-    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set_ylim(low / (high / low) ** 0.2, high)  # room for the names
     axes.legend(frameon=False, fontsize=9, loc="upper right")
     return figure

@@ -17,7 +17,7 @@ from helpers.compression import compress
 from helpers.compression.kronecker import KroneckerEmbedding, KroneckerLinear
 from helpers.errors import InputError
 from helpers.experiments import __main__ as experiments
-from helpers.experiments import designs, files, grid, halves, healing, precision, pruning, race, recipes, sweep
+from helpers.experiments import designs, files, grid, halves, healing, oneshot, precision, pruning, race, recipes, sweep
 from helpers.experiments import methods as equal_terms
 from helpers.training import corpus, fit, llama, rounding, shipped
 
@@ -275,6 +275,23 @@ def test_what_another_machine_measured_of_a_model_is_kept(monkeypatch, tmp_path,
     assert {row["model"] for row in files.results()} == set(kept)
     here = {"smollm2", "tinyllama"} if hub_answers else {"smollm2"}
     assert {task.model for task in files.tasks()} == here | set(kept)
+
+
+def test_one_shot_counts_what_its_models_store():
+    story = shipped.story()
+    inner, made = oneshot.numbers(story), {}
+    for way in ("F16", "Q4_K", "Wanda 50 %, F16", "2:4, F16", "half of the neurons, F16", "SVD 80 %, F16"):
+        made[way] = oneshot.WAYS[way](story)
+    bits = {way: bits / inner for way, (_, bits) in made.items()}
+    assert bits["F16"] == 16 and bits["Q4_K"] == 4.5
+    assert bits["half of the neurons, F16"] == pytest.approx(0.7 * 16, rel=0.01), "feed-forward layers are 3 fifths"
+    assert bits["2:4, F16"] == 9 and bits["Wanda 50 %, F16"] == pytest.approx(9, abs=0.01)
+    assert bits["SVD 80 %, F16"] == pytest.approx(0.8 * 16, rel=0.02)
+    sparse, in_four = made["2:4, F16"][0], oneshot.masked(lambda same: same, oneshot.FOUR)
+    rounded, fewer = in_four(sparse)
+    lost = inner // 2 - sum(int((m.weight != 0).sum()) for m in compress.matrices(rounded).values())
+    assert fewer == inner * (0.5 * 4 + 16 / 64 + 1) - 4 * lost and lost < 0.1 * inner, "four bits find more zeros"
+    assert oneshot.numbers(story) == inner, "none of them changes the model"
 
 
 def test_sparse_matrices_take_a_bit_for_every_weight():
