@@ -84,7 +84,8 @@ def plane(
 ) -> Figure:
     """Every method on one plane: families of points (size, loss, low, high), a colour and marker for each family.
 
-    Both axes are logarithmic. Points that no other beats (the Pareto front) are joined and named.
+    Both axes are logarithmic. Points that no other beats (the Pareto front) are joined and named, but for those so near
+    to a smaller one that has its name that both could not be read.
     """
     figure, axes = new_figure(title, height=5.6)
     everything = {(family, name): point for family, points in families.items() for name, point in points.items()}
@@ -93,9 +94,12 @@ def plane(
         x, y, low, high = np.array(list(points.values())).T
         errors = np.clip([y - low, high - y], 0, None)
         axes.errorbar(x, y, errors, fmt=marker, color=colour, label=family, markersize=6, capsize=2, linestyle="none")
-    for family, name in front:  # left of and below a point that nothing beats there is no other
-        turned = {"rotation": 60, "rotation_mode": "anchor", "ha": "right", "va": "center"}
-        write_beside(axes, name, everything[family, name][:2], (-4, -4), fontsize=8, **turned)
+    turned = {"rotation": 60, "rotation_mode": "anchor", "ha": "right", "va": "center", "fontsize": 8}
+    named = 0.0
+    for x, y, name in sorted((*everything[family, name][:2], name) for family, name in front):
+        if x > 1.1 * named:  # left of and below a point that nothing beats there is no other
+            write_beside(axes, name, (x, y), (-4, -4), **turned)
+            named = x
     axes.set(xscale="log", yscale="log", xlabel=labels[0], ylabel=labels[1])
     plain_log_ticks(axes.xaxis, (1, 2, 5))
     plain_log_ticks(axes.yaxis, (1, 2, 5))

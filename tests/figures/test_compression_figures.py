@@ -34,8 +34,11 @@ def test_search():
 
 
 def test_plane_joins_and_names_what_nothing_beats():
-    families = {"a": {"small": (1, 9, 8, 10), "beaten": (5, 9, 9, 9)}, "b": {"best": (4, 2, 2, 2)}}
+    families = {
+        "a": {"small": (1, 9, 8, 10), "beaten": (5, 9, 9, 9)},
+        "b": {"best": (4, 2, 2, 2), "near": (4.2, 1.9, 1.9, 1.9)},
+    }
     (axes,) = figures.plane(families, ("MB", "loss"), "title").axes
     assert {text.get_text() for text in axes.texts} == {"small", "best"}
-    assert [tuple(point) for point in zip(*axes.lines[0].get_data(), strict=True)] == [(1, 9), (4, 2)]
+    assert [tuple(point) for point in zip(*axes.lines[0].get_data(), strict=True)] == [(1, 9), (4, 2), (4.2, 1.9)]
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"a", "b"}
