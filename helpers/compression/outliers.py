@@ -5,8 +5,9 @@ Large language models have such channels by themselves, and they ruin activation
 (arXiv 2208.07339). The repairs change nothing in exact arithmetic either:
 
     smooth    scales them back, half-way (SmoothQuant, arXiv 2211.10438)
-    rotate    turns the space of the residual stream, so that an outlier is spread over all channels (QuaRot,
-              arXiv 2404.00456); the space inside the feed-forward layers is turned while it computes
+    rotate    folds the norms, which already removes what was planted behind them, and turns two spaces, so that a large
+              channel is spread over others (QuaRot, arXiv 2404.00456): that of the residual stream, and the inside of
+              each feed-forward layer while it computes
 """
 
 import copy
@@ -62,17 +63,19 @@ def _scale(norm: torch.nn.Module, matrices: list[torch.nn.Linear], factors: torc
             matrix.weight.div_(factors)
 
 
-def rotate(model: LlamaForCausalLM, seed: int = 0) -> LlamaForCausalLM:
-    """Return a copy with the residual stream turned by a random orthogonal matrix: same output, no outlier channels.
+def rotate(model: LlamaForCausalLM, seed: int = 0, stream: bool = True, inside: bool = True) -> LlamaForCausalLM:
+    """Return a copy with the residual stream and the feed-forward layers' insides turned: same output.
 
-    Norm weights are folded into the matrices behind them (a bare norm does not see a rotation); what writes into the
-    stream is turned, what reads it is turned back. The output head is no longer the embedding. Between up and down a
-    block-diagonal rotation is folded into down; `Turned` turns its input while the model computes.
+    Norm weights are folded into the matrices behind them first (a bare norm does not see a rotation). stream: what
+    writes into the stream is turned by a random orthogonal matrix, what reads it is turned back. inside: a rotation is
+    folded into down; `Turned` turns its input while the model computes. Without either the norms are folded, no more.
+    The output head is no longer the embedding.
     """
     changed = copy.deepcopy(model)
     changed.lm_head.weight = torch.nn.Parameter(changed.lm_head.weight.detach().clone())
     changed.config.tie_word_embeddings = False
-    q = orthogonal(changed.config.hidden_size, seed)
+    width = changed.config.hidden_size
+    q = orthogonal(width, seed) if stream else torch.eye(width)
     norms = [*readers(changed), (changed.model.norm, [changed.lm_head])]
     with torch.no_grad():
         for norm, matrices in norms:
@@ -83,9 +86,11 @@ def rotate(model: LlamaForCausalLM, seed: int = 0) -> LlamaForCausalLM:
         for layer in changed.model.layers:
             layer.self_attn.o_proj.weight.copy_(q.T @ layer.self_attn.o_proj.weight)
             down = layer.mlp.down_proj
-            turn = orthogonal(down.in_features, seed + 1)
-            down.weight.copy_(q.T @ down.weight @ turn)
-            layer.mlp.down_proj = Turned(down, turn)
+            down.weight.copy_(q.T @ down.weight)
+            if inside:
+                turn = orthogonal(down.in_features, seed + 1)
+                down.weight.copy_(down.weight @ turn)
+                layer.mlp.down_proj = Turned(down, turn)
     return changed
 
 

@@ -188,7 +188,12 @@ def test_pruning_in_rounds_and_the_scan(monkeypatch):
 
 def test_students_from_every_second_layer(monkeypatch):
     tasks = halves.tasks()
-    assert len({task.name for task in tasks}) == len(tasks) == 12
+    assert len({task.name for task in tasks}) == len(tasks)
+    assert len([task for task in tasks if task.rate == halves.RATE and task.start in ("layers", "random")]) == 12
+    for start, best in halves.RATES.items():
+        tried = {task.rate for task in tasks if (task.start, task.cosine, task.seed) == (start, False, 0)}
+        assert best in halves.PILOTS and tried == set(halves.PILOTS)
+        assert {task.seed for task in tasks if (task.start, task.rate) == (start, best)} == set(sweep.SEEDS)
     monkeypatch.setattr(halves, "STEPS", 8)
     few = corpus.held_out_tokens(corpus.story_tokenizer(), 6)
     monkeypatch.setattr(corpus, "held_out_tokens", lambda tokenizer, count: few)
@@ -199,6 +204,11 @@ def test_students_from_every_second_layer(monkeypatch):
     story = shipped.story().model.layers
     taken = halves.Half("layers", False, 0).student().model.layers
     assert torch.equal(taken[1].mlp.up_proj.weight, story[2].mlp.up_proj.weight) and len(taken) == 2
+    half, fresh = halves.Half("embedding", False, 0).student(), halves.Half("fresh", False, 0).student()
+    table = shipped.story().model.embed_tokens.weight
+    assert torch.equal(half.model.embed_tokens.weight, table) and torch.equal(half.lm_head.weight, table)
+    assert torch.equal(half.model.layers[1].mlp.up_proj.weight, fresh.model.layers[1].mlp.up_proj.weight)
+    assert fresh.model.embed_tokens.weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 
 def test_designs_are_equally_large_and_shared_layers_compute_like_different_ones():
