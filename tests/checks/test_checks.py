@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.checks.verdict import Verdict
@@ -41,6 +41,14 @@ def _pruned(against=None):
 
     runs = {(row["way"], row["seed"]): row for row in pruning.results() if "way" in row}
     return [runs["Wanda, 50 %", s]["loss"] - (runs["nothing", s][against or "loss"]) for s in (0, 1, 2)]
+
+
+def _shapes(rate):
+    """The loss of each of the four shapes at one learning rate."""
+    from helpers.experiments import designs
+
+    runs = [row for row in designs.results() if (row["tokens"], row["rate"]) == (designs.PILOT_TOKENS, rate)]
+    return {row["design"]: row["loss"] for row in runs if "wide" in row["design"]}
 
 
 def _angle(start):
@@ -291,6 +299,14 @@ WRONG = {
         7,
     ],
     "cache_megabytes": [2264.9, 283.1, 566.2e6, 5.662e-4, 100, "much"],
+    "one_rate": [
+        {},
+        {0.004: "1 layer, 96 wide"},
+        dict.fromkeys((0.004, 0.008, 0.016, 0.032), "8 layers, 32 wide"),
+        {rate: max(_shapes(rate), key=_shapes(rate).get) for rate in (0.004, 0.008, 0.016, 0.032)},
+        {rate: min(_shapes(rate), key=_shapes(rate).get) for rate in (0.004, 0.008, 0.016)},
+        "8 layers, 32 wide",
+    ],
     "phone_parameters": [[6.25, 11.8, 22.2], [178, 94, 50], [50, 94], [100, 100, 100], 50],
 }
 
@@ -349,6 +365,7 @@ def test_an_untouched_stub_is_not_an_error(name):
 SLOW = {"parting_prompt"}  # loads a model for any text
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.none(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.dictionaries(st.text(), st.none())
