@@ -32,14 +32,14 @@ class Plan:
 
 
 DESIGNS = {
-    "1 layer, 96 wide": Plan(llama.Shape(96, 1, 4, 2, 78)),
+    "1 layer, 96 wide": Plan(llama.Shape(96, 1, 4, 2, 78), rate=1.6e-2),
     "2 layers, 64 wide": Plan(llama.Shape(64, 2, 4, 2, 66)),
     "4 layers, 48 wide": Plan(llama.Shape(48, 4, 4, 2, 39)),
-    "8 layers, 32 wide": Plan(llama.Shape(32, 8, 4, 2, 33)),
-    "4 layers, each twice": Plan(llama.Shape(48, 4, 4, 2, 39), times=2),
-    "8 different layers": Plan(llama.Shape(48, 8, 4, 2, 39)),
+    "8 layers, 32 wide": Plan(llama.Shape(32, 8, 4, 2, 33), rate=1.6e-2),
+    "4 layers, each twice": Plan(llama.Shape(48, 4, 4, 2, 39), times=2, rate=1.6e-2),
+    "8 different layers": Plan(llama.Shape(48, 8, 4, 2, 39), rate=1.6e-2),
     "4 layers, 4 key-value heads": Plan(llama.Shape(48, 4, 4, 4, 23)),
-    "4 layers, 1 key-value head": Plan(llama.Shape(48, 4, 4, 1, 47)),
+    "4 layers, 1 key-value head": Plan(llama.Shape(48, 4, 4, 1, 47), rate=1.6e-2),
 }
 
 
