@@ -33,7 +33,8 @@ SIZE = 1_000_000  # bytes
 STEPS = 160  # of the whole model with its teacher: 330,000 tokens
 EMBEDDING = Format(8, True)  # rounded after the training
 PROBES = 150  # facts asked
-PILOTS = (5e-4, 1e-3, 2e-3)  # peaks of the learning rate, tried with PILOT of the training; each entry has its best
+PILOTS = (5e-4, 1e-3, 2e-3, 4e-3)  # peaks of the learning rate, tried with PILOT of the training; each entry has its best
+PILOTS_NEW = (2e-3, 4e-3, 8e-3)  # for those that begin with random numbers, which need larger ones
 PILOT = 0.3
 
 
@@ -66,8 +67,12 @@ class Entry:
     form: Format
     steps: tuple[Step, ...] = ()  # each is followed by its share of the training in floats
     rate: float = 1e-3
-    new: bool = False  # two layers of random numbers instead of `story`
+    new: bool = False  # two layers of random numbers instead of `story`, with the usual recipe
     taught: bool = True  # half of the loss from `story`; otherwise all from the text
+
+    @property
+    def pilots(self) -> tuple[float, ...]:
+        return PILOTS_NEW if self.new else PILOTS
 
 
 FOUR = Format(4, True, 64)
@@ -79,8 +84,8 @@ ENTRIES = {
     "pruned in rounds, 4 bits": Entry(Format(4, True), tuple(pruning.wanda(s) for s in (0.3, 0.5, 0.65, 0.73))),
     "a fifth of the neurons, 4 bits": Entry(FOUR, (pruning.neurons(256), pruning.neurons(96))),
     "every second layer, 4 bits": Entry(FOUR, (every_second_layer,)),
-    "two new layers, taught, 4 bits": Entry(FOUR, new=True),
-    "two new layers, not taught, 4 bits": Entry(FOUR, new=True, taught=False),
+    "two new layers, taught, 4 bits": Entry(FOUR, new=True, rate=4e-3),
+    "two new layers, not taught, 4 bits": Entry(FOUR, new=True, taught=False, rate=4e-3),
     "Kronecker products, 4 bits": Entry(FOUR, (kronecker,)),
     "low rank, 4 bits": Entry(FOUR, (low_rank,)),
 }
@@ -127,10 +132,12 @@ class Race:
         def train(share: float) -> None:
             each = operations(model, objective)
             steps = round(share * budget / each)
-            fit(model, batches, steps, self.rate, progress=False, objective=objective, warmup=10)
+            settings = {"objective": objective, "warmup": 10, "weight_decay": shipped.USUAL_DECAY if entry.new else 0.0}
+            fit(model, batches, steps, self.rate, progress=False, **settings)
             counted.append((steps, steps * each))
 
-        model = llama.small_llama(layers=2, seed=self.seed) if entry.new else copy.deepcopy(original)
+        fresh = llama.small_llama(layers=2, seed=self.seed, initializer_range=0.02)
+        model = fresh if entry.new else copy.deepcopy(original)
         in_floats = 2 / 3 if entry.new or entry.steps else 0
         for step in entry.steps or ([lambda same: same] if entry.new else []):
             model = step(model)
@@ -194,7 +201,7 @@ def quantized(model: LlamaForCausalLM) -> Iterator[tuple[str, torch.Tensor]]:
 def tasks() -> list[Race]:
     """Return every task: the pilots, then each entry at its rate with every seed."""
     trained = {name: entry for name, entry in ENTRIES.items() if name != UNTRAINED}
-    pilots = [Race(name, rate, PILOT, 9) for name in trained for rate in PILOTS]
+    pilots = [Race(name, rate, PILOT, 9) for name, entry in trained.items() for rate in entry.pilots]
     whole = [Race(name, entry.rate, 1.0, seed) for seed in SEEDS for name, entry in trained.items()]
     return [Race(UNTRAINED, 0.0, 0.0, 0), *pilots, *whole]
 
