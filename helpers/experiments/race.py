@@ -33,7 +33,7 @@ SIZE = 1_000_000  # bytes
 STEPS = 160  # of the whole model with its teacher: 330,000 tokens
 EMBEDDING = Format(8, True)  # rounded after the training
 PROBES = 150  # facts asked
-PILOTS = (5e-4, 1e-3, 2e-3, 4e-3)  # peaks of the learning rate, tried with PILOT of the training; each entry has its best
+PILOTS = (5e-4, 1e-3, 2e-3, 4e-3)  # peaks of the learning rate; each entry has the best after PILOT of the training
 PILOTS_NEW = (2e-3, 4e-3, 8e-3)  # for those that begin with random numbers, which need larger ones
 PILOT = 0.3
 

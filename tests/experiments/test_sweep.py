@@ -244,6 +244,16 @@ def test_every_entry_of_the_race_has_one_megabyte_and_the_same_operations(short_
         assert abs(found["operations"] / budget - 1) < 0.15 and found["steps"] >= 6
 
 
+def test_every_entry_of_the_race_has_the_best_of_its_pilots():
+    tasks = race.tasks()
+    assert len({task.name for task in tasks}) == len(tasks)
+    for name, entry in race.ENTRIES.items():
+        if name != race.UNTRAINED:
+            mine = [task for task in tasks if task.entry == name]
+            assert {task.rate for task in mine if task.share == race.PILOT} == set(entry.pilots) >= {entry.rate}
+            assert {(task.rate, task.seed) for task in mine if task.share == 1} == {(entry.rate, s) for s in sweep.SEEDS}
+
+
 def test_what_is_stored_is_what_was_trained():
     """After the block the matrices hold few values in each group; Kronecker's factors too, and zeros stay."""
     model = race.low_rank(llama.small_llama(layers=1))
