@@ -35,6 +35,7 @@ EMBEDDING = Format(8, True)  # rounded after the training
 PROBES = 150  # facts asked
 PILOTS = (5e-4, 1e-3, 2e-3, 4e-3)  # peaks of the learning rate; each entry has the best after PILOT of the training
 PILOTS_NEW = (2e-3, 4e-3, 8e-3)  # for those that begin with random numbers, which need larger ones
+PILOTS_THIN = (1.25e-4, 2.5e-4, 5e-4, 1e-3)  # for thin matrices, which need smaller ones
 PILOT = 0.3
 
 
@@ -69,10 +70,7 @@ class Entry:
     rate: float = 1e-3
     new: bool = False  # two layers of random numbers instead of `story`, with the usual recipe
     taught: bool = True  # half of the loss from `story`; otherwise all from the text
-
-    @property
-    def pilots(self) -> tuple[float, ...]:
-        return PILOTS_NEW if self.new else PILOTS
+    pilots: tuple[float, ...] = PILOTS
 
 
 FOUR = Format(4, True, 64)
@@ -81,13 +79,15 @@ UNTRAINED = "2 bits, GPTQ, no training"
 ENTRIES = {
     UNTRAINED: Entry(TWO),
     "2 bits, trained through them": Entry(TWO),
-    "pruned in rounds, 4 bits": Entry(Format(4, True), tuple(pruning.wanda(s) for s in (0.3, 0.5, 0.65, 0.73))),
-    "a fifth of the neurons, 4 bits": Entry(FOUR, (pruning.neurons(256), pruning.neurons(96))),
-    "every second layer, 4 bits": Entry(FOUR, (every_second_layer,)),
-    "two new layers, taught, 4 bits": Entry(FOUR, new=True, rate=4e-3),
-    "two new layers, not taught, 4 bits": Entry(FOUR, new=True, taught=False, rate=4e-3),
+    "pruned in rounds, 4 bits": Entry(
+        Format(4, True), tuple(pruning.wanda(s) for s in (0.3, 0.5, 0.65, 0.73)), rate=2e-3
+    ),
+    "a fifth of the neurons, 4 bits": Entry(FOUR, (pruning.neurons(256), pruning.neurons(96)), rate=2e-3),
+    "every second layer, 4 bits": Entry(FOUR, (every_second_layer,), rate=2e-3),
+    "two new layers, taught, 4 bits": Entry(FOUR, rate=4e-3, new=True, pilots=PILOTS_NEW),
+    "two new layers, not taught, 4 bits": Entry(FOUR, rate=4e-3, new=True, taught=False, pilots=PILOTS_NEW),
     "Kronecker products, 4 bits": Entry(FOUR, (kronecker,)),
-    "low rank, 4 bits": Entry(FOUR, (low_rank,)),
+    "low rank, 4 bits": Entry(FOUR, (low_rank,), rate=5e-4, pilots=PILOTS_THIN),
 }
 
 
