@@ -23,7 +23,8 @@ def activation_aware(
     """Return u and v as `truncated` does, but nearest in the layer's *output* on inputs with these second moments.
 
     moments: xᵀx over the calibration tokens, (inputs, inputs), any scale. With moments = L Lᵀ the output error is
-    ‖(w − uv) L‖, so that w L is cut and L undone (as SVD-LLM does, arXiv 2403.07378). damping keeps L invertible.
+    ‖(w − uv) L‖, so that w L is cut and L undone (as SVD-LLM does, arXiv 2403.07378). damping keeps L invertible. Column
+    i of u and row i of v get the same norm, so that one learning rate suits both.
     """
     check_rank(w, rank)
     finite(moments, "The second moments")
@@ -35,7 +36,9 @@ def activation_aware(
     identity = torch.eye(len(moments), dtype=moments.dtype)
     factor = torch.linalg.cholesky(moments + damping * moments.diag().mean() * identity)
     u, v = truncated(w @ factor, rank)
-    return u, torch.linalg.solve_triangular(factor, v, upper=False, left=False)
+    v = torch.linalg.solve_triangular(factor, v, upper=False, left=False)
+    scale = (u.norm(dim=0) / v.norm(dim=1).clamp(min=1e-30)).sqrt().clamp(min=1e-30)
+    return u / scale, v * scale[:, None]
 
 
 def as_layers(u: torch.Tensor, v: torch.Tensor) -> torch.nn.Sequential:

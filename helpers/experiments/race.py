@@ -35,7 +35,6 @@ EMBEDDING = Format(8, True)  # rounded after the training
 PROBES = 150  # facts asked
 PILOTS = (5e-4, 1e-3, 2e-3, 4e-3)  # peaks of the learning rate; each entry has the best after PILOT of the training
 PILOTS_NEW = (2e-3, 4e-3, 8e-3)  # for those that begin with random numbers, which need larger ones
-PILOTS_THIN = (1.25e-4, 2.5e-4, 5e-4, 1e-3)  # for thin matrices, which need smaller ones
 PILOT = 0.3
 
 
@@ -87,7 +86,7 @@ ENTRIES = {
     "two new layers, taught, 4 bits": Entry(FOUR, rate=4e-3, new=True, pilots=PILOTS_NEW),
     "two new layers, not taught, 4 bits": Entry(FOUR, rate=4e-3, new=True, taught=False, pilots=PILOTS_NEW),
     "Kronecker products, 4 bits": Entry(FOUR, (kronecker,)),
-    "low rank, 4 bits": Entry(FOUR, (low_rank,), rate=5e-4, pilots=PILOTS_THIN),
+    "low rank, 4 bits": Entry(FOUR, (low_rank,)),
 }
 
 

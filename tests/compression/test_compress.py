@@ -103,6 +103,14 @@ class TestLowRank:
             assert u.shape == (20, rank) and v.shape == (rank, 31)
             assert float((w - u @ v).square().sum()) == pytest.approx(float(values[rank:].square().sum()), abs=1e-9)
 
+    @pytest.mark.parametrize("tokens", [1, 10_000])
+    def test_both_factors_have_the_same_scale_whatever_the_moments_have(self, tokens):
+        w, x = random(24, 16), random(200, 16) @ random(16, 16)
+        for u, v in (lowrank.truncated(w, 6), lowrank.activation_aware(w, 6, tokens * (x.T @ x))):
+            assert torch.allclose(u.norm(dim=0), v.norm(dim=1), rtol=1e-3)
+        u, v = lowrank.activation_aware(torch.zeros(24, 16), 6, tokens * torch.eye(16))
+        assert not (u @ v).any() and u.isfinite().all() and v.isfinite().all()
+
     def test_activation_aware_is_better_in_the_output_and_worse_in_the_weights(self):
         w, x = random(24, 40).double(), (random(500, 40, seed=1) @ random(40, 40, seed=2)).double()
         plain = torch.matmul(*lowrank.truncated(w, 6))
