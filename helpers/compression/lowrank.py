@@ -23,8 +23,8 @@ def activation_aware(
     """Return u and v as `truncated` does, but nearest in the layer's *output* on inputs with these second moments.
 
     moments: xᵀx over the calibration tokens, (inputs, inputs), any scale. With moments = L Lᵀ the output error is
-    ‖(w − uv) L‖, so that w L is cut and L undone (as SVD-LLM does, arXiv 2403.07378). damping keeps L invertible. Column
-    i of u and row i of v get the same norm, so that one learning rate suits both.
+    ‖(w − uv) L‖, so that w L is cut and L undone (as SVD-LLM does, arXiv 2403.07378). damping keeps L invertible.
+    Column i of u and row i of v get the same norm, so that one learning rate suits both.
     """
     check_rank(w, rank)
     finite(moments, "The second moments")
