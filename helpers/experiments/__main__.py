@@ -18,7 +18,6 @@ from helpers.experiments import (
     grid,
     halves,
     healing,
-    limits,
     methods,
     oneshot,
     precision,
@@ -32,7 +31,7 @@ from helpers.experiments import (
 
 MODULES = (
     *(recipes, methods, grid, precision, pruning, halves, healing, designs, race, oneshot, files),
-    *(limits, students, shapes),
+    *(students, shapes),
 )
 EXPERIMENTS = {module.RESULTS.stem: module for module in MODULES}
 
