@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from helpers.experiments import halves, healing, pruning, students
+from helpers.experiments import designs, grid, halves, healing, oneshot, pruning, students
 from helpers.experiments.sweep import SEEDS
 from tools.findings import span
 
@@ -124,3 +124,36 @@ def from_layers() -> str:
     assert quarter.max() < ends["random"].min()
     words = [span(losses, ".3f") for losses in (ends["layers"], quarter, ends["random"])]
     return f"from layers {words[0]}, after a quarter of the steps {words[1]}; from random numbers {words[2]}"
+
+
+def one_rate() -> str:
+    runs = [row for row in designs.results() if row["tokens"] == designs.PILOT_TOKENS and "wide" in row["design"]]
+    winners = {
+        rate: min((row for row in runs if row["rate"] == rate), key=lambda row: row["loss"])["design"]
+        for rate in designs.PILOTS
+    }
+    assert len(set(winners.values())) == 3
+    return "the winner, by peak rate: " + "; ".join(f"{rate:g}: {shape}" for rate, shape in winners.items())
+
+
+def one_shot(way: str) -> tuple[float, float]:
+    """Return MB and loss of `story` made smaller in one of the ways of notebook 14."""
+    row = next(row for row in oneshot.results() if row["way"] == way)
+    return row["bytes"] / 1e6, row["loss"]
+
+
+def two_bits_by_method() -> str:
+    found = {method: one_shot(f"{method}, 2 bits") for method in ("RTN", "HQQ", "AWQ", "GPTQ")}
+    whole, losses = one_shot("F16")[1], [loss for _, loss in found.values()]
+    assert losses == sorted(losses, reverse=True) and len({size for size, _ in found.values()}) == 1
+    words = [f"{method} {loss - whole:+.2f}" for method, (_, loss) in found.items()]
+    return f"in {found['RTN'][0]:.2f} MB: {', '.join(words)} nats"
+
+
+def small_and_few_bits() -> str:
+    rows = [row for row in grid.results() if (row["shape"], row["tokens"]) == ("192 wide", max(grid.TOKENS))]
+    costs = np.array([row["rounded"]["group"]["4"] - row["loss"] for row in rows])
+    numbers, others = rows[0]["matrices"], rows[0]["parameters"] - rows[0]["matrices"]
+    small, large = ((numbers * bits + others * 8.5) / 8e6 for bits in (5, 16))
+    assert len(rows) == 3 and costs.max() < 0.005 and small < 0.4 * large
+    return f"{span(costs, '+.4f')} nats, {small:.2f} MB instead of {large:.2f}"

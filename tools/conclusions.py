@@ -206,4 +206,28 @@ CONCLUSIONS = (
         beyond.from_layers,
         "How far: the rate is low for a random start; and what of it is the layers, what the embedding.",
     ),
+    Conclusion(
+        "14",
+        "Shapes of equal size, text and steps, trained at one learning rate for all: the rate chooses the winner",
+        "Four rates, three winners.",
+        "4 shapes with 50,000 numbers in their matrices, a million tokens, one start",
+        beyond.one_rate,
+        "Which shape is best: that takes each shape's own rate, more text and more starts.",
+    ),
+    Conclusion(
+        "14",
+        "At 2 bits and equal bytes the method decides: GPTQ, AWQ, HQQ, RTN, in this order",
+        "At 2 bits the method decides.",
+        "`story`, affine codes in groups of 64, no training; one model, 300 held-out stories",
+        beyond.two_bits_by_method,
+        "Intervals (it is one model), other formats, and what training through the rounding reaches.",
+    ),
+    Conclusion(
+        "14",
+        "A small model should be rounded, too: 4 bits cost it thousandths of a nat and save it most of its bytes",
+        "and they, too, should be rounded",
+        "3 models, 192 wide, trained as usual on 5 million tokens; affine codes in groups of 32",
+        beyond.small_and_few_bits,
+        "Small models of another recipe, which lose more (notebook 10), and coarser formats.",
+    ),
 )

@@ -4,7 +4,7 @@ Between a norm and the matrices that read it, channels can be scaled for free: �
 Large language models have such channels by themselves, and they ruin activations that share a scale
 (arXiv 2208.07339). The repairs change nothing in exact arithmetic either:
 
-    smooth    scales them back, half-way (SmoothQuant, arXiv 2211.10438)
+    smooth    divides each channel by √(size of its inputs ÷ size of its weights) (SmoothQuant, arXiv 2211.10438)
     rotate    folds the norms, which already removes what was planted behind them, and turns two spaces, so that a large
               channel is spread over others (QuaRot, arXiv 2404.00456): that of the residual stream, and the inside of
               each feed-forward layer while it computes

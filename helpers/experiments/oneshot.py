@@ -62,7 +62,7 @@ def masked(step: pruning.Step, form: Format | None = None) -> Callable[[LlamaFor
     return smaller
 
 
-def whole(step: Callable[[LlamaForCausalLM], LlamaForCausalLM]) -> Callable[[LlamaForCausalLM], Smaller]:
+def whole(step: pruning.Step) -> Callable[[LlamaForCausalLM], Smaller]:
     """Return a way whose result is stored in FP16, every number of it."""
 
     def smaller(story: LlamaForCausalLM) -> Smaller:
@@ -72,11 +72,15 @@ def whole(step: Callable[[LlamaForCausalLM], LlamaForCausalLM]) -> Callable[[Lla
     return smaller
 
 
-def thin(story: LlamaForCausalLM) -> LlamaForCausalLM:
-    """Return the model with every matrix in two thin ones of four fifths of its numbers, the best for its inputs."""
-    moments, made = compress.inputs_of(story, pruning.text()), copy.deepcopy(story)
-    compress.factorize(made, list(compress.matrices(made)), 0.8, moments)
-    return made
+def thin(share: float) -> pruning.Step:
+    """Return a step that makes of every matrix two thin ones with this share of its numbers, best for its inputs."""
+
+    def step(model: LlamaForCausalLM) -> LlamaForCausalLM:
+        moments, made = compress.inputs_of(model, pruning.text()), copy.deepcopy(model)
+        compress.factorize(made, list(compress.matrices(made)), share, moments)
+        return made
+
+    return step
 
 
 WAYS = {
@@ -88,7 +92,7 @@ WAYS = {
     "2:4, F16": masked(pruning.two_of_four),
     "half of the neurons, F16": whole(pruning.neurons(256)),
     "a layer less, F16": whole(pruning.least_needed_layer),
-    "SVD 80 %, F16": whole(thin),
+    "SVD 80 %, F16": whole(thin(0.8)),
 }
 
 

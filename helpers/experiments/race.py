@@ -20,7 +20,7 @@ from helpers import artifacts
 from helpers.compression import calibrate, compress, distill, prune
 from helpers.compression.calibrate import Format
 from helpers.compression.kronecker import KroneckerLinear
-from helpers.experiments import pruning, sweep
+from helpers.experiments import oneshot, pruning, sweep
 from helpers.experiments.methods import rounder
 from helpers.experiments.pruning import Step
 from helpers.experiments.sweep import SEEDS
@@ -52,14 +52,6 @@ def kronecker(model: LlamaForCausalLM) -> LlamaForCausalLM:
     return model
 
 
-def low_rank(model: LlamaForCausalLM) -> LlamaForCausalLM:
-    """Halve every matrix: two thin ones, the best for the inputs that the calibration text brings."""
-    moments = compress.inputs_of(model, pruning.text())
-    model = copy.deepcopy(model)
-    compress.factorize(model, list(compress.matrices(model)), 0.5, moments)
-    return model
-
-
 @dataclass(frozen=True)
 class Entry:
     """How an entry is made smaller, what its matrices are stored in, and how it learns."""
@@ -86,7 +78,7 @@ ENTRIES = {
     "two new layers, taught, 4 bits": Entry(FOUR, rate=4e-3, new=True, pilots=PILOTS_NEW),
     "two new layers, not taught, 4 bits": Entry(FOUR, rate=4e-3, new=True, taught=False, pilots=PILOTS_NEW),
     "Kronecker products, 4 bits": Entry(FOUR, (kronecker,)),
-    "low rank, 4 bits": Entry(FOUR, (low_rank,)),
+    "low rank, 4 bits": Entry(FOUR, (oneshot.thin(0.5),)),
 }
 
 

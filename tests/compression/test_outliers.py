@@ -20,10 +20,15 @@ def models(text):
     model = shipped.tiny(0)
     planted = outliers.plant(model, 32)
     smoothed = outliers.smooth(planted, compress.inputs_of(planted, text), len(text))
-    return {"model": model, "planted": planted, "smoothed": smoothed, "rotated": outliers.rotate(planted)}
+    found = {"model": model, "planted": planted, "smoothed": smoothed, "rotated": outliers.rotate(planted)}
+    found |= {"folded": outliers.rotate(planted, stream=False, inside=False)}
+    return found | {
+        "stream": outliers.rotate(planted, inside=False),
+        "inside": outliers.rotate(planted, stream=False),
+    }
 
 
-@pytest.mark.parametrize("name", ["planted", "smoothed", "rotated"])
+@pytest.mark.parametrize("name", ["planted", "smoothed", "rotated", "folded", "stream", "inside"])
 def test_the_function_is_the_same(models, text, name):
     ids = torch.from_numpy(text[None, :200])
     with torch.inference_mode():
@@ -40,13 +45,31 @@ def spread(model, text) -> float:
 def test_outliers_are_planted_and_repaired(models, text):
     found = {name: spread(model, text) for name, model in models.items()}
     assert found["planted"] > 5 * found["model"] and found["smoothed"] < 0.4 * found["planted"]
-    assert found["rotated"] < found["model"]
+    assert found["rotated"] < found["model"] and found["folded"] < 0.4 * found["planted"]
+
+
+def test_folding_the_norms_leaves_nothing_of_what_was_planted(models):
+    """Whatever was planted behind the norms, the folded model is the same: so no rotation is needed against it."""
+    same = outliers.rotate(models["model"], stream=False, inside=False).state_dict()
+    for other in (
+        models["folded"],
+        outliers.rotate(outliers.plant(models["model"], 100, channels=5, seed=1), 0, False, False),
+    ):
+        assert all(torch.allclose(tensor, same[name], atol=1e-5) for name, tensor in other.state_dict().items())
+    turned = [name for name in ("folded", "stream", "inside", "rotated") if has_turned(models[name])]
+    assert turned == ["inside", "rotated"]
+
+
+def has_turned(model) -> bool:
+    return any(isinstance(module, outliers.Turned) for module in model.modules())
 
 
 def test_activations_that_share_a_scale_break_and_are_mended(models, text):
     loss = {name: mean_loss(outliers.with_activations_in(each, "int4"), text) for name, each in models.items()}
     assert loss["planted"] > loss["model"] + 2
     assert loss["rotated"] < loss["model"] and loss["smoothed"] < loss["model"] + 0.1
+    assert abs(loss["folded"] - loss["model"]) < 0.1 and abs(loss["stream"] - loss["folded"]) < 0.1
+    assert loss["inside"] < loss["folded"] - 0.05, "this rotation does the work"
     eight = {name: mean_loss(outliers.with_activations_in(each, "int8"), text) for name, each in models.items()}
     whole = mean_loss(models["model"], text)
     assert abs(eight["rotated"] - whole) < 0.01 and abs(eight["model"] - whole) < 0.01

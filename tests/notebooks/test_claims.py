@@ -93,6 +93,15 @@ def test_parts_one_and_two_name_no_article():
         assert not re.search(r"\b[Aa]rticles?\b", pages(number)), f"notebook {number}: that is for docs/myths.md"
 
 
+@pytest.mark.parametrize("number", [f"{n:02}" for n in range(16)])
+def test_no_page_calls_an_article_by_its_letter(number):
+    """Readers know the articles by what they say; the letters are those of tools/claims.py."""
+    found = re.search(
+        r"(?<!γ)\b[A-D](?:'s| says| adds| claims) |article \*{0,2}[A-D]\b|'s \*\*[A-D]\*\*", pages(number)
+    )
+    assert not found, found[0]
+
+
 NUMBER = re.compile(r"\d[\d,.]*\d")
 
 
